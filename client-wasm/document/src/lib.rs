@@ -1,0 +1,1 @@
+//! The Tidelog document module for the browser: sync-document behind wasm-bindgen.

@@ -1,0 +1,1 @@
+//! The Tidelog engine for the browser: IndexedDB and WebSocket around sync-core.

@@ -1,0 +1,1 @@
+//! The Tidelog relay: axum around sync-core, and its log store.

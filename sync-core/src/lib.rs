@@ -1,0 +1,1 @@
+//! The Tidelog sync protocol as deterministic state machines, without clock, socket or disk.

@@ -1,0 +1,1 @@
+//! Tidelog documents: Automerge with replay of remote changes, patches and deterministic defaults.

@@ -1,0 +1,1 @@
+//! A SQLite VFS for tests that records and drops syncs.

@@ -1,0 +1,3 @@
+//! One command for what spans cargo, npm and the browser.
+
+fn main() {}
