@@ -1,0 +1,84 @@
+/**
+ * What pages and their host say to each other, through a `MessagePort`.
+ *
+ * A page begins with `hello`; the host answers `welcome`, or `refused` when it speaks another version: two builds of an
+ * app may meet in one SharedWorker, and a page must not guess. Nothing else is said before. Messages keep their order
+ * in both directions, so a page that sees its own `appended` has seen all that was committed before it.
+ */
+import type { EngineApplied, EngineEvent, EngineHint, EngineLogPage, EngineLogEvent, EngineOptions, EngineRejection, EventKind } from "./engine.js";
+
+/** Raised whenever a message changes its meaning or a new one must be understood. */
+export const PROTOCOL_VERSION = 1;
+
+/** How many bytes of `applied` a page may have unconfirmed before the host only tells it to read. */
+export const PAGE_WINDOW_BYTES = 1024 * 1024;
+
+/** The name of the lock that one engine holds: one at a time per (origin, database, user, relay). */
+export function engineLockName(options: EngineOptions): string {
+  return `tidelog:${[options.database, options.user ?? "", options.url ?? ""].map(encodeURIComponent).join(":")}`;
+}
+
+/** The name of the lock a page holds while it lives; the host waits for it to notice a page that vanished. */
+export function pageLockName(page: string): string {
+  return `tidelog-page:${page}`;
+}
+
+/** The calls that are answered, with what they take and give. */
+export interface HostCalls {
+  read: { args: readonly [stream: string, after: number, maxBytes: number]; result: EngineLogPage };
+  pending: { args: readonly [stream: string]; result: readonly EngineLogEvent[] };
+  rejections: { args: readonly []; result: readonly EngineRejection[] };
+  dropRejection: { args: readonly [id: string]; result: void };
+  requestPersistence: { args: readonly []; result: boolean };
+  deleteLocalData: { args: readonly []; result: void };
+}
+
+/** Page to host. */
+export type PageMessage =
+  | {
+      readonly type: "hello";
+      readonly protocol: number;
+      /** Random, and the name of the lock that this page holds. */
+      readonly page: string;
+      /** False where the page has no Web Locks: the host then relies on `bye`. */
+      readonly locked: boolean;
+      readonly engine: EngineOptions;
+      /** Whether it can be asked for a token. */
+      readonly hasToken: boolean;
+    }
+  | { readonly type: "open"; readonly stream: string }
+  | { readonly type: "close"; readonly stream: string }
+  /** `write` is the page's number, told back in `appended` or `failed`. */
+  | { readonly type: "append"; readonly write: number; readonly stream: string; readonly kind: EventKind; readonly time: number; readonly payload: Uint8Array; readonly dependent: boolean }
+  /** The page has worked off that many bytes of `applied`. */
+  | { readonly type: "confirm"; readonly bytes: number }
+  | { readonly type: "refresh"; readonly stream: string }
+  | { readonly type: "connect" }
+  | { readonly type: "disconnect" }
+  | { readonly type: "hint"; readonly what: EngineHint }
+  | { readonly type: "token"; readonly request: number; readonly token: string | null }
+  | { readonly type: "call"; readonly request: number; readonly method: keyof HostCalls; readonly args: readonly unknown[] }
+  | { readonly type: "bye" };
+
+/** An engine event as a page sees it: `applied` carries its weight in bytes, which the page confirms. */
+export type PageEvent = Exclude<EngineEvent, EngineApplied | { type: "needs-token" }> | (EngineApplied & { readonly bytes: number });
+
+/** Host to page. */
+export type HostMessage =
+  | { readonly type: "welcome"; readonly protocol: number }
+  /** The host speaks another version; it closes the port after this. */
+  | { readonly type: "refused"; readonly protocol: number }
+  /** Another host holds the engine's lock: everything waits until it ends. */
+  | { readonly type: "waiting" }
+  /** The engine runs. */
+  | { readonly type: "running" }
+  /** The engine could not start, or broke. `final`: the host does not try again. */
+  | { readonly type: "broken"; readonly code: string; readonly message: string; readonly final: boolean }
+  | { readonly type: "event"; readonly event: PageEvent }
+  /** The stream's log grew and the page's window is full: it reads from its own position. */
+  | { readonly type: "grown"; readonly stream: string; readonly epoch: string; readonly upto: number }
+  | { readonly type: "token"; readonly request: number; readonly refused: boolean }
+  | { readonly type: "answer"; readonly request: number; readonly value: unknown }
+  | { readonly type: "failure"; readonly request: number; readonly code: string; readonly message: string }
+  /** The local data was deleted, by this page or another one. */
+  | { readonly type: "closed" };
