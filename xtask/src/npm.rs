@@ -1,0 +1,92 @@
+//! `cargo xtask npm`: the npm packages, as the lock file has them.
+
+use crate::run::{self, run};
+use crate::workspace::{read_json, root};
+use anyhow::{Context as _, Result, bail};
+use serde_json::Value;
+use std::path::Path;
+
+/// The oldest Node.js that Vite and Vitest run on.
+const NODE_MAJOR_MIN: u32 = 20;
+const DEPENDENCY_KEYS: [&str; 4] = ["dependencies", "devDependencies", "optionalDependencies", "peerDependencies"];
+
+/// Installs the npm packages if they are missing or not those of the lock file.
+pub fn npm() -> Result<()> {
+    check_node()?;
+    let lock = read_json(&root().join("package-lock.json"))?;
+    let installed = root().join("node_modules/.package-lock.json");
+    if !installed.exists() {
+        return run("npm", ["ci"]).go();
+    }
+    if let Some(why) =
+        outdated(&lock, &read_json(&installed)?, |folder| read_json(&root().join(folder).join("package.json")))?
+    {
+        println!("npm packages: {why}");
+        return run("npm", ["install"]).go();
+    }
+    Ok(())
+}
+
+/// Node.js is there, and new enough.
+pub fn check_node() -> Result<()> {
+    if !run::exists("node") || !run::exists("npm") {
+        bail!("Node.js {NODE_MAJOR_MIN} or newer is needed, with npm: see nodejs.org");
+    }
+    let version = run("node", ["--version"]).output()?;
+    let major = version.trim().trim_start_matches('v').split('.').next().and_then(|major| major.parse::<u32>().ok());
+    if major.is_none_or(|major| major < NODE_MAJOR_MIN) {
+        bail!("Node.js {NODE_MAJOR_MIN} or newer is needed; this one is {}", version.trim());
+    }
+    Ok(())
+}
+
+/// A program of an npm package.
+pub fn program(name: &str) -> Result<String> {
+    let name = if cfg!(windows) { format!("{name}.cmd") } else { name.to_owned() };
+    let path = root().join("node_modules/.bin").join(name);
+    Ok(path.to_str().context("the path of the repository is not Unicode")?.to_owned())
+}
+
+/// The installed version of an npm package.
+pub fn version(package: &str) -> Result<String> {
+    let package_json = read_json(&root().join("node_modules").join(package).join("package.json"))?;
+    Ok(package_json["version"].as_str().context("an installed package has no version")?.to_owned())
+}
+
+/// Runs a script of one of our npm packages. A missing script is a failure: nothing is skipped without a word.
+pub fn script(package: &str, script: &str) -> Result<run::Run> {
+    let package_json = read_json(&root().join(package).join("package.json"))?;
+    if package_json["scripts"][script].as_str().is_none() {
+        bail!("{package}/package.json has no script `{script}`");
+    }
+    Ok(run("npm", ["run", "--silent", script, "--workspace", package]))
+}
+
+/// Why what is installed is not what the lock file and the package files say, if so.
+///
+/// `lock` is package-lock.json, `installed` the one that npm keeps in node_modules, and `package_json` reads the package
+/// file of a folder.
+fn outdated(lock: &Value, installed: &Value, package_json: impl Fn(&Path) -> Result<Value>) -> Result<Option<String>> {
+    let packages = lock["packages"].as_object().context("package-lock.json has no `packages`")?;
+    for (path, locked) in packages {
+        if path.contains("node_modules/") {
+            let found = &installed["packages"][path];
+            let optional = ["optional", "peer", "devOptional"].iter().any(|key| locked[key] == true);
+            if found.is_null() && !optional {
+                return Ok(Some(format!("{path} is missing")));
+            }
+            if !found.is_null() && found["version"] != locked["version"] {
+                return Ok(Some(format!("{path} is {}, locked is {}", found["version"], locked["version"])));
+            }
+        } else {
+            let wanted = package_json(Path::new(path))?;
+            if let Some(key) = DEPENDENCY_KEYS.iter().find(|key| wanted[**key] != locked[**key]) {
+                return Ok(Some(format!(
+                    "the {key} of {}/package.json are not in the lock file",
+                    if path.is_empty() { "." } else { path }
+                )));
+            }
+        }
+    }
+    Ok(None)
+}

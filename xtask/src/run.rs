@@ -1,0 +1,215 @@
+//! Child processes: each is printed before it runs, has a longest time, and is stopped, with all that it started,
+//! when that time is over or somebody presses Ctrl-C.
+//!
+//! A child gets a process group of its own, named by its pid, so that stopping `npm` also stops the browser that a test
+//! under it opened, and nothing else.
+
+use anyhow::{Context as _, Result, bail};
+use std::ffi::OsStr;
+use std::io::Read as _;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// The longest time of a command that does not say otherwise: a cold release build on two slow cores.
+const DEFAULT_LIMIT: Duration = Duration::from_secs(45 * 60);
+/// How long a child may take to leave after it was asked to.
+const STOP_GRACE: Duration = Duration::from_secs(20);
+/// How often a silent wait says that it goes on.
+const HEARTBEAT: Duration = Duration::from_secs(60);
+const POLL: Duration = Duration::from_millis(20);
+
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// From here on Ctrl-C (and SIGTERM) sets a flag that every wait looks at.
+pub fn catch_interrupts() -> Result<()> {
+    ctrlc::set_handler(|| INTERRUPTED.store(true, Ordering::SeqCst)).context("could not install the Ctrl-C handler")
+}
+
+/// Whether somebody asked this program to stop.
+pub fn interrupted() -> bool {
+    INTERRUPTED.load(Ordering::SeqCst)
+}
+
+/// A command to be.
+pub struct Run {
+    command: Command,
+    shown: String,
+    limit: Duration,
+}
+
+/// `program` with `arguments`, in the repository's root unless `folder` says otherwise.
+pub fn run<S: AsRef<OsStr>>(program: &str, arguments: impl IntoIterator<Item = S>) -> Run {
+    let mut command = Command::new(program);
+    let mut shown = program.to_owned();
+    for argument in arguments {
+        command.arg(argument.as_ref());
+        shown.push(' ');
+        shown.push_str(&quoted(&argument.as_ref().to_string_lossy()));
+    }
+    command.current_dir(crate::workspace::root()).stdin(Stdio::null());
+    Run { command, shown, limit: DEFAULT_LIMIT }
+}
+
+impl Run {
+    /// Sets an environment variable; it is printed in front of the command.
+    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(name, value.as_ref());
+        self.shown = format!("{name}={} {}", quoted(&value.as_ref().to_string_lossy()), self.shown);
+        self
+    }
+
+    /// Runs it in this folder.
+    pub fn folder(mut self, folder: &Path) -> Self {
+        self.command.current_dir(folder);
+        self
+    }
+
+    /// The longest time that it may take.
+    pub fn limit(mut self, limit: Duration) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    /// Runs it to its end, its output going where ours goes. An error if it cannot start, fails, or takes too long.
+    pub fn go(self) -> Result<()> {
+        let (limit, shown) = (self.limit, self.shown.clone());
+        let status = self.start()?.wait(limit)?;
+        if !status.success() {
+            bail!("`{shown}` failed ({status})");
+        }
+        Ok(())
+    }
+
+    /// Runs it to its end and returns what it printed to standard output. Not printed itself: it only asks.
+    pub fn output(mut self) -> Result<String> {
+        self.command.stdout(Stdio::piped());
+        let (limit, shown) = (self.limit, self.shown.clone());
+        let mut running = self.start_silently()?;
+        let mut stdout = running.child.stdout.take().context("no output of the child: it was asked for above")?;
+        let reader = thread::spawn(move || {
+            let mut text = String::new();
+            stdout.read_to_string(&mut text).map(|_| text)
+        });
+        let status = running.wait(limit)?;
+        if !status.success() {
+            bail!("`{shown}` failed ({status})");
+        }
+        match reader.join() {
+            Ok(text) => text.with_context(|| format!("`{shown}` did not print text")),
+            Err(_) => bail!("reading the output of `{shown}` failed"),
+        }
+    }
+
+    /// Starts it and returns at once; it is stopped when the value is dropped.
+    pub fn start(self) -> Result<Running> {
+        println!("$ {}", self.shown);
+        self.start_silently()
+    }
+
+    fn start_silently(mut self) -> Result<Running> {
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(&mut self.command, 0);
+        let child = self.command.spawn().with_context(|| format!("could not start `{}`", self.shown))?;
+        Ok(Running { child, shown: self.shown, started: Instant::now() })
+    }
+}
+
+/// A child that runs.
+pub struct Running {
+    child: Child,
+    shown: String,
+    started: Instant,
+}
+
+impl Running {
+    /// Waits for its end; stops it and fails after `limit` or at Ctrl-C.
+    pub fn wait(&mut self, limit: Duration) -> Result<ExitStatus> {
+        let mut heartbeat = HEARTBEAT;
+        loop {
+            if let Some(status) = self.ended()? {
+                return Ok(status);
+            }
+            if interrupted() {
+                self.stop()?;
+                bail!("interrupted");
+            }
+            let elapsed = self.started.elapsed();
+            if elapsed > limit {
+                self.stop()?;
+                bail!("`{}` was stopped: it took longer than {}", self.shown, duration(limit));
+            }
+            if elapsed > heartbeat {
+                println!("  ... {} so far: {}", duration(elapsed), self.shown);
+                heartbeat += HEARTBEAT;
+            }
+            thread::sleep(POLL);
+        }
+    }
+
+    /// Its exit status, if it has ended.
+    pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        self.child.try_wait().with_context(|| format!("could not wait for `{}`", self.shown))
+    }
+
+    /// Asks it to leave, and ends it if it has not after a while. Returns how it left.
+    pub fn stop(&mut self) -> Result<ExitStatus> {
+        self.signal("TERM");
+        let asked = Instant::now();
+        while asked.elapsed() < STOP_GRACE {
+            if let Some(status) = self.ended()? {
+                return Ok(status);
+            }
+            thread::sleep(POLL);
+        }
+        println!("`{}` did not leave within {}: ended", self.shown, duration(STOP_GRACE));
+        self.signal("KILL");
+        self.child.kill().with_context(|| format!("could not end `{}`", self.shown))?;
+        self.child.wait().with_context(|| format!("could not wait for `{}`", self.shown))
+    }
+
+    /// Sends a signal to the child's process group. Elsewhere than on Unix nothing can be asked, and `stop` ends it.
+    fn signal(&self, name: &str) {
+        if cfg!(unix) {
+            let group = format!("-{}", self.child.id());
+            // It fails when the group has just ended, which is what we want.
+            let _ = Command::new("kill").args(["-s", name, "--", &group]).stderr(Stdio::null()).status();
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if matches!(self.ended(), Ok(None)) {
+            let _ = self.stop();
+        }
+    }
+}
+
+/// Whether a program of this name can be started.
+pub fn exists(program: &str) -> bool {
+    let Some(path) = std::env::var_os("PATH") else { return false };
+    std::env::split_paths(&path)
+        .any(|folder| folder.join(program).is_file() || folder.join(format!("{program}.exe")).is_file())
+}
+
+/// Minutes and seconds, for people.
+pub fn duration(duration: Duration) -> String {
+    match duration.as_secs() {
+        0 => format!("{} ms", duration.as_millis()),
+        seconds @ 1..60 => format!("{seconds} s"),
+        seconds => format!("{} min {} s", seconds / 60, seconds % 60),
+    }
+}
+
+/// An argument as one would type it.
+fn quoted(argument: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:@,+%".contains(c);
+    if !argument.is_empty() && argument.chars().all(plain) {
+        argument.to_owned()
+    } else {
+        format!("'{}'", argument.replace('\'', r"'\''"))
+    }
+}

@@ -1,0 +1,132 @@
+//! `cargo xtask wasm`: the two WebAssembly modules with their JavaScript, in `js/wasm/`.
+
+use crate::npm;
+use crate::run::run;
+use crate::workspace::{read, root, shown, target};
+use anyhow::{Context as _, Result, bail};
+use std::fs;
+use std::path::{Path, PathBuf};
+use wasm_bindgen_cli_support::Bindgen;
+
+/// What browsers run.
+pub const TARGET: &str = "wasm32-unknown-unknown";
+
+/// A module: its crate, and the name of its files in `js/wasm/<name>/`.
+struct Module {
+    package: &'static str,
+    file: &'static str,
+    name: &'static str,
+}
+
+const MODULES: [Module; 2] = [
+    Module { package: "tidelog-engine", file: "tidelog_engine.wasm", name: "engine" },
+    Module { package: "tidelog-document", file: "tidelog_document.wasm", name: "document" },
+];
+
+/// The features that Rust's wasm32-unknown-unknown uses; every browser of the last years has them.
+const WASM_OPT_FLAGS: [&str; 10] = [
+    "-Oz",
+    "--enable-bulk-memory",
+    "--enable-bulk-memory-opt",
+    "--enable-call-indirect-overlong",
+    "--enable-multivalue",
+    "--enable-mutable-globals",
+    "--enable-nontrapping-float-to-int",
+    "--enable-reference-types",
+    "--enable-sign-ext",
+    "--strip-producers",
+];
+
+/// The folder of a module's files.
+pub fn folder(name: &str) -> PathBuf {
+    root().join("js/wasm").join(name)
+}
+
+/// Builds the modules of these names, or all if there are none; with `dev` quickly and unoptimised.
+pub fn wasm(names: &[String], dev: bool) -> Result<()> {
+    let modules = MODULES.iter().filter(|module| names.is_empty() || names.iter().any(|name| name == module.name));
+    let modules: Vec<&Module> = modules.collect();
+    add_rust_target(TARGET)?;
+    let profile = if dev { "dev" } else { "wasm" };
+    let packages = modules.iter().flat_map(|module| ["--package", module.package]);
+    // Panic messages name source files: the same on every machine, and without its folders.
+    run("cargo", ["build", "--target", TARGET, "--profile", profile].into_iter().chain(packages))
+        .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", remapped_paths()?)
+        .go()?;
+    if !dev {
+        npm::npm()?;
+    }
+    let built = target()?.join(TARGET).join(if dev { "debug" } else { "wasm" });
+    for module in modules {
+        finish(module, &built.join(module.file), dev)?;
+    }
+    Ok(())
+}
+
+/// Installs a compilation target of Rust if it is missing.
+pub fn add_rust_target(name: &str) -> Result<()> {
+    let libraries = run("rustc", ["--print", "target-libdir", "--target", name]).output()?;
+    if Path::new(libraries.trim()).is_dir() {
+        return Ok(());
+    }
+    if !crate::run::exists("rustup") {
+        bail!("this Rust has no {name}, and there is no rustup to add it: install it with your system's packages");
+    }
+    run("rustup", ["target", "add", name]).go()
+}
+
+/// Flags that take this machine's folders out of the module's panic messages.
+fn remapped_paths() -> Result<String> {
+    let cargo_home = match std::env::var_os("CARGO_HOME") {
+        Some(home) => PathBuf::from(home),
+        None => std::env::home_dir().context("neither CARGO_HOME nor a home folder is known")?.join(".cargo"),
+    };
+    let crates = cargo_home.join("registry").join("src");
+    Ok(format!("--remap-path-prefix={}=crates --remap-path-prefix={}=tidelog", crates.display(), root().display()))
+}
+
+/// From cargo's module to what the package ships, unless it was made from the same module before.
+fn finish(module: &Module, input: &Path, dev: bool) -> Result<()> {
+    let folder = folder(module.name);
+    let stamp_path = folder.join(".made-from");
+    let stamp = stamp(input, dev)?;
+    if fs::read_to_string(&stamp_path).is_ok_and(|made_from| made_from == stamp) {
+        println!("{} is up to date", shown(&folder));
+        return Ok(());
+    }
+    // Made beside and moved at the end, so that nobody sees half a module.
+    let fresh = folder.with_extension("new");
+    remove_folder(&fresh)?;
+    println!("wasm-bindgen: {} -> {}", shown(input), shown(&folder));
+    let mut bindgen = Bindgen::new();
+    bindgen.input_path(input).out_name(module.name).typescript(true);
+    bindgen.remove_name_section(!dev).remove_producers_section(true);
+    let mut output = bindgen.web(true)?.generate_output().context("wasm-bindgen failed")?;
+    let outside: Vec<&str> =
+        output.wasm().imports.iter().map(|import| import.module.as_str()).filter(|m| *m == "env").collect();
+    if !outside.is_empty() {
+        bail!("{} wants {} functions of `env`, which a browser does not have", module.package, outside.len());
+    }
+    output.emit(&fresh).context("could not write what wasm-bindgen made")?;
+    if !dev {
+        let bytes = fresh.join(format!("{}_bg.wasm", module.name));
+        let bytes = bytes.to_str().context("the path of the repository is not Unicode")?;
+        run(&npm::program("wasm-opt")?, WASM_OPT_FLAGS.into_iter().chain([bytes, "--output", bytes])).go()?;
+    }
+    fs::write(fresh.join(".made-from"), stamp)?;
+    remove_folder(&folder)?;
+    fs::rename(&fresh, &folder).with_context(|| format!("could not write {}", shown(&folder)))
+}
+
+/// Names all that the result depends on. The module itself names the version of wasm-bindgen that it must meet.
+fn stamp(input: &Path, dev: bool) -> Result<String> {
+    let optimised = if dev { String::new() } else { format!("{} {WASM_OPT_FLAGS:?}", npm::version("binaryen")?) };
+    Ok(format!("{} {optimised}\n", blake3::hash(&read(input)?)))
+}
+
+fn remove_folder(folder: &Path) -> Result<()> {
+    if folder.exists() {
+        fs::remove_dir_all(folder).with_context(|| format!("could not remove {}", shown(folder)))?;
+    }
+    Ok(())
+}
