@@ -1,1 +1,9 @@
 //! The Tidelog sync protocol as deterministic state machines, without clock, socket or disk.
+
+pub mod digest;
+pub mod event;
+pub mod ids;
+pub mod limits;
+pub mod relay;
+pub mod time;
+pub mod wire;

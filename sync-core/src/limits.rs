@@ -1,0 +1,50 @@
+//! Every maximum of the protocol, with its reason. Nothing else in the workspace invents one.
+
+/// The lowest and highest protocol version that this build speaks (PROTOCOL.md P6).
+pub const VERSIONS: (u32, u32) = (1, 1);
+
+/// Content of one event. A whole pasted image does not belong into an event; an import is split by change.
+pub const EVENT_BYTES_MAX: usize = 448 * 1024;
+/// One WebSocket message in either direction: the largest event, its run and a header.
+pub const MESSAGE_BYTES_MAX: usize = 512 * 1024;
+/// `events` and `snapshot` are cut near this size, so that a keystroke waits for no more than this of a catch-up.
+pub const FRAME_BYTES_TARGET: usize = 64 * 1024;
+/// `events` and `snapshot` bytes that a device has not confirmed: a browser's WebSocket has no backpressure on receiving.
+pub const WINDOW_BYTES: usize = 1024 * 1024;
+/// Publishes and heals that a device may have under way, unanswered.
+pub const UNANSWERED_BYTES_MAX: usize = 256 * 1024;
+/// Events of one publish. A log store's batch may be no larger (JetStream: 256).
+pub const PUBLISH_EVENTS_MAX: usize = 256;
+/// Streams that one connection may follow.
+pub const STREAMS_PER_CONNECTION_MAX: usize = 4096;
+/// Causes of one event: the newest (decisions on causes).
+pub const CAUSES_MAX: usize = 32;
+/// A refusal's code, for programs.
+pub const CODE_BYTES_MAX: usize = 64;
+/// A refusal's reason, for people.
+pub const REASON_BYTES_MAX: usize = 512;
+/// The token's subject that stands as author beside an event.
+pub const AUTHOR_BYTES_MAX: usize = 200;
+/// A token.
+pub const TOKEN_BYTES_MAX: usize = 16 * 1024;
+/// Producers whose records a subscribe may ask for.
+pub const RECORDS_ASKED_MAX: usize = 1024;
+/// Runs of one `events` message, so that a small message cannot ask for much memory.
+pub const RUNS_MAX: usize = 16 * 1024;
+
+/// A side that has sent nothing for so long sends `alive`.
+pub const ALIVE_EVERY_MS: u64 = 20_000;
+/// A side that has heard nothing for so long closes the connection.
+pub const SILENCE_MS_MAX: u64 = 60_000;
+/// From the socket's opening to `welcome`.
+pub const HANDSHAKE_MS_MAX: u64 = 10_000;
+/// Reconnect delay: full jitter over `BASE * 2^attempt`, at most `MAX`.
+pub const BACKOFF_MS_BASE: u64 = 500;
+/// See `BACKOFF_MS_BASE`. A relay that says goodbye chooses its own delay, also bounded by this.
+pub const BACKOFF_MS_MAX: u64 = 30_000;
+/// A device that has held an event for its causes this long asks the cause's stream again.
+pub const HELD_MS_MAX: u64 = 1_000;
+/// A healer's turn passes on when it has sent no heal for so long.
+pub const HEAL_TURN_MS_MAX: u64 = 5_000;
+/// After this many resets in a row that healed nothing new, a stream fails with a clear error instead of looping.
+pub const RESETS_IN_A_ROW_MAX: u32 = 3;

@@ -1,0 +1,3 @@
+//! One device at the relay.
+
+pub mod store;
