@@ -43,6 +43,8 @@ export type PageMessage =
       /** False where the page has no Web Locks: the host then relies on `bye`. */
       readonly locked: boolean;
       readonly engine: EngineOptions;
+      /** Where the engine's WASM file is, or null: beside the host's script. */
+      readonly wasm: string | null;
       /** Whether it can be asked for a token. */
       readonly hasToken: boolean;
     }

@@ -1,0 +1,6 @@
+/** The shared worker's script. */
+import { serve } from "./serve.js";
+
+addEventListener("connect", (event) => {
+  serve((event as MessageEvent).ports[0]!); // a connect event carries exactly one port
+});
