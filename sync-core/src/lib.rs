@@ -1,5 +1,6 @@
 //! The Tidelog sync protocol as deterministic state machines, without clock, socket or disk.
 
+pub mod device;
 pub mod digest;
 pub mod event;
 pub mod ids;
