@@ -90,3 +90,30 @@ fn outdated(lock: &Value, installed: &Value, package_json: impl Fn(&Path) -> Res
     }
     Ok(None)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// What `outdated` says about a lock file with one package and one optional one, and what is installed.
+    fn says(installed: Value, dependencies: Value) -> Option<String> {
+        let lock = json!({ "packages": {
+            "js": { "dependencies": { "a": "^1" } },
+            "node_modules/a": { "version": "1.0.0" },
+            "node_modules/b": { "version": "1.0.0", "optional": true },
+        }});
+        let installed = json!({ "packages": installed });
+        outdated(&lock, &installed, |_| Ok(json!({ "dependencies": dependencies }))).unwrap()
+    }
+
+    #[test]
+    fn packages_are_outdated_when_missing_changed_or_not_locked() {
+        let locked = json!({ "a": "^1" });
+        assert_eq!(says(json!({ "node_modules/a": { "version": "1.0.0" } }), locked.clone()), None);
+        assert!(says(json!({}), locked.clone()).unwrap().contains("missing"));
+        assert!(says(json!({ "node_modules/a": { "version": "0.9.0" } }), locked).unwrap().contains("0.9.0"));
+        let installed = json!({ "node_modules/a": { "version": "1.0.0" } });
+        assert!(says(installed, json!({ "a": "^1", "c": "^2" })).unwrap().contains("lock file"));
+    }
+}

@@ -7,7 +7,6 @@
 use anyhow::{Context as _, Result, bail};
 use std::ffi::OsStr;
 use std::io::Read as _;
-use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -22,6 +21,7 @@ const HEARTBEAT: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(20);
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+static IN_CI: AtomicBool = AtomicBool::new(false);
 
 /// From here on Ctrl-C (and SIGTERM) sets a flag that every wait looks at.
 pub fn catch_interrupts() -> Result<()> {
@@ -31,6 +31,11 @@ pub fn catch_interrupts() -> Result<()> {
 /// Whether somebody asked this program to stop.
 pub fn interrupted() -> bool {
     INTERRUPTED.load(Ordering::SeqCst)
+}
+
+/// From here on children are told that they run in CI.
+pub fn in_ci() {
+    IN_CI.store(true, Ordering::SeqCst);
 }
 
 /// A command to be.
@@ -50,6 +55,9 @@ pub fn run<S: AsRef<OsStr>>(program: &str, arguments: impl IntoIterator<Item = S
         shown.push_str(&quoted(&argument.as_ref().to_string_lossy()));
     }
     command.current_dir(crate::workspace::root()).stdin(Stdio::null());
+    if IN_CI.load(Ordering::SeqCst) {
+        command.env("CI", "true");
+    }
     Run { command, shown, limit: DEFAULT_LIMIT }
 }
 
@@ -58,12 +66,6 @@ impl Run {
     pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
         self.command.env(name, value.as_ref());
         self.shown = format!("{name}={} {}", quoted(&value.as_ref().to_string_lossy()), self.shown);
-        self
-    }
-
-    /// Runs it in this folder.
-    pub fn folder(mut self, folder: &Path) -> Self {
-        self.command.current_dir(folder);
         self
     }
 
@@ -188,11 +190,17 @@ impl Drop for Running {
     }
 }
 
-/// Whether a program of this name can be started.
+/// The path of a program that can be started by this name.
+pub fn find(program: &str) -> Option<String> {
+    let path = std::env::var_os("PATH")?;
+    let names = [program.to_owned(), format!("{program}.exe"), format!("{program}.cmd")];
+    let mut candidates = std::env::split_paths(&path).flat_map(|folder| names.clone().map(|name| folder.join(name)));
+    candidates.find(|path| path.is_file())?.into_os_string().into_string().ok()
+}
+
+/// Whether a program can be started by this name.
 pub fn exists(program: &str) -> bool {
-    let Some(path) = std::env::var_os("PATH") else { return false };
-    std::env::split_paths(&path)
-        .any(|folder| folder.join(program).is_file() || folder.join(format!("{program}.exe")).is_file())
+    find(program).is_some()
 }
 
 /// Minutes and seconds, for people.
