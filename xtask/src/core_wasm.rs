@@ -20,5 +20,7 @@ pub fn core_wasm() -> Result<()> {
     let runner = runner.to_str().context("the path of the repository is not Unicode")?;
     let runner = format!("target.{TEST_TARGET}.runner=[\"node\", \"--no-warnings\", {runner:?}]");
     let arguments = ["test", "--config", &runner, "--package", "sync-core", "--target", TEST_TARGET];
-    run("cargo", arguments).limit(Duration::from_secs(15 * 60)).go()
+    // A panic ends the program there, and with it what the harness would have kept to show later.
+    let uncaptured = ["--", "--nocapture"];
+    run("cargo", arguments.into_iter().chain(uncaptured)).limit(Duration::from_secs(15 * 60)).go()
 }

@@ -221,3 +221,44 @@ fn quoted(argument: &str) -> String {
         format!("'{}'", argument.replace('\'', r"'\''"))
     }
 }
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_child_that_takes_too_long_is_stopped_with_its_own_children() {
+        let mut running = run("sh", ["-c", "sleep 100 & echo $!; wait"]).output_of_start();
+        let mut line = String::new();
+        std::io::BufRead::read_line(&mut running.1, &mut line).unwrap();
+        let grandchild = line.trim().to_owned();
+        let lives = || Command::new("kill").args(["-0", &grandchild]).stderr(Stdio::null()).status().unwrap().success();
+        assert!(lives(), "the grandchild {grandchild} runs");
+        let error = running.0.wait(Duration::from_millis(100)).unwrap_err().to_string();
+        assert!(error.contains("took longer than 100 ms"), "{error}");
+        // It becomes a zombie until its new parent looks at it.
+        let started = Instant::now();
+        while lives() && started.elapsed() < Duration::from_secs(5) {
+            thread::sleep(POLL);
+        }
+        assert!(!lives(), "the grandchild {grandchild} was stopped too");
+    }
+
+    #[test]
+    fn a_failure_names_the_command_as_one_would_type_it() {
+        let error = run("sh", ["-c", "exit 3"]).go().unwrap_err().to_string();
+        assert!(error.starts_with("`sh -c 'exit 3'` failed") && error.contains('3'), "{error}");
+        assert!(run("no such program", [""; 0]).go().is_err());
+        assert_eq!(run("echo", ["a b"]).output().unwrap(), "a b\n");
+    }
+
+    impl Run {
+        /// Starts it with its output for the test to read.
+        fn output_of_start(mut self) -> (Running, std::io::BufReader<std::process::ChildStdout>) {
+            self.command.stdout(Stdio::piped());
+            let mut running = self.start().unwrap();
+            let stdout = running.child.stdout.take().unwrap();
+            (running, std::io::BufReader::new(stdout))
+        }
+    }
+}

@@ -59,7 +59,8 @@ pub fn size() -> Result<()> {
     for budget in &BUDGETS {
         let mut total = Size::default();
         for file in budget.files {
-            let size = measure(&read(&root().join(file)).context("`cargo xtask wasm` makes it")?)?;
+            let size =
+                measure(&read(&root().join(file)).context("an artefact is missing; `cargo xtask wasm` makes it")?)?;
             print_row(file, size);
             total.add(size);
         }

@@ -111,7 +111,10 @@ pub fn perform(names: &[&str]) -> Result<(usize, usize)> {
     for (step, outcome, took) in &done {
         match outcome {
             Outcome::Passed => println!("  passed  {:<10} {:>14}  {}", step.name, run::duration(*took), step.about),
-            Outcome::Failed(why) => println!("  FAILED  {:<10} {:>14}  {why}", step.name, run::duration(*took)),
+            Outcome::Failed(why) => {
+                let why: String = why.chars().take(100).collect();
+                println!("  FAILED  {:<10} {:>14}  {why}", step.name, run::duration(*took));
+            }
         }
     }
     let passed = done.iter().filter(|(_, outcome, _)| matches!(outcome, Outcome::Passed)).count();

@@ -95,7 +95,7 @@ fn finish(module: &Module, input: &Path, dev: bool) -> Result<()> {
         return Ok(());
     }
     // Made beside and moved at the end, so that nobody sees half a module.
-    let fresh = folder.with_extension("new");
+    let fresh = folder.with_extension(format!("new-{}", std::process::id()));
     remove_folder(&fresh)?;
     println!("wasm-bindgen: {} -> {}", shown(input), shown(&folder));
     let mut bindgen = Bindgen::new();
