@@ -4,7 +4,7 @@
 //! standard output, hence no test harness; wasm32-wasip1 is the same instruction set with one, and Node.js can run it.
 
 use crate::run::run;
-use crate::{npm, wasm, workspace};
+use crate::{npm, rust, wasm, workspace};
 use anyhow::{Context as _, Result};
 use std::time::Duration;
 
@@ -13,9 +13,9 @@ const TEST_TARGET: &str = "wasm32-wasip1";
 /// Compiles sync-core for the browser and runs its tests as WebAssembly.
 pub fn core_wasm() -> Result<()> {
     npm::check_node()?;
-    wasm::add_rust_target(wasm::TARGET)?;
+    rust::add_target(wasm::TARGET)?;
     run("cargo", ["build", "--package", "sync-core", "--target", wasm::TARGET]).go()?;
-    wasm::add_rust_target(TEST_TARGET)?;
+    rust::add_target(TEST_TARGET)?;
     let runner = workspace::root().join("xtask/wasi-runner.mjs");
     let runner = runner.to_str().context("the path of the repository is not Unicode")?;
     let runner = format!("target.{TEST_TARGET}.runner=[\"node\", \"--no-warnings\", {runner:?}]");

@@ -8,6 +8,7 @@ mod demo;
 mod npm;
 mod programs;
 mod run;
+mod rust;
 mod size;
 mod steps;
 mod tidy;

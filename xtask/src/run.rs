@@ -5,6 +5,8 @@
 //! under it opened, and nothing else.
 
 use anyhow::{Context as _, Result, bail};
+#[cfg(unix)]
+use nix::{sys::signal::Signal, unistd::Pid};
 use std::ffi::OsStr;
 use std::io::Read as _;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -156,28 +158,32 @@ impl Running {
         self.child.try_wait().with_context(|| format!("could not wait for `{}`", self.shown))
     }
 
-    /// Asks it to leave, and ends it if it has not after a while. Returns how it left.
+    /// Asks it to leave, and ends it if it has not after a while; where nothing can be asked (not on Unix), ends it at once.
+    /// Returns how it left.
     pub fn stop(&mut self) -> Result<ExitStatus> {
-        self.signal("TERM");
-        let asked = Instant::now();
-        while asked.elapsed() < STOP_GRACE {
-            if let Some(status) = self.ended()? {
-                return Ok(status);
+        #[cfg(unix)]
+        {
+            self.signal(Signal::SIGTERM);
+            let asked = Instant::now();
+            while asked.elapsed() < STOP_GRACE {
+                if let Some(status) = self.ended()? {
+                    return Ok(status);
+                }
+                thread::sleep(POLL);
             }
-            thread::sleep(POLL);
+            println!("`{}` did not leave within {}: ended", self.shown, duration(STOP_GRACE));
+            self.signal(Signal::SIGKILL);
         }
-        println!("`{}` did not leave within {}: ended", self.shown, duration(STOP_GRACE));
-        self.signal("KILL");
         self.child.kill().with_context(|| format!("could not end `{}`", self.shown))?;
         self.child.wait().with_context(|| format!("could not wait for `{}`", self.shown))
     }
 
-    /// Sends a signal to the child's process group. Elsewhere than on Unix nothing can be asked, and `stop` ends it.
-    fn signal(&self, name: &str) {
-        if cfg!(unix) {
-            let group = format!("-{}", self.child.id());
+    /// Sends a signal to the child and all that it started.
+    #[cfg(unix)]
+    fn signal(&self, signal: Signal) {
+        if let Ok(pid) = i32::try_from(self.child.id()) {
             // It fails when the group has just ended, which is what we want.
-            let _ = Command::new("kill").args(["-s", name, "--", &group]).stderr(Stdio::null()).status();
+            let _ = nix::sys::signal::killpg(Pid::from_raw(pid), signal);
         }
     }
 }
@@ -232,7 +238,8 @@ mod tests {
         let mut line = String::new();
         std::io::BufRead::read_line(&mut running.1, &mut line).unwrap();
         let grandchild = line.trim().to_owned();
-        let lives = || Command::new("kill").args(["-0", &grandchild]).stderr(Stdio::null()).status().unwrap().success();
+        let pid = Pid::from_raw(grandchild.parse().unwrap());
+        let lives = || nix::sys::signal::kill(pid, None).is_ok();
         assert!(lives(), "the grandchild {grandchild} runs");
         let error = running.0.wait(Duration::from_millis(100)).unwrap_err().to_string();
         assert!(error.contains("took longer than 100 ms"), "{error}");

@@ -2,7 +2,7 @@
 
 use crate::chromium::chromium;
 use crate::run::{self, Run, run};
-use crate::{core_wasm, npm, programs, size, tidy, wasm};
+use crate::{core_wasm, npm, programs, rust, size, tidy, wasm};
 use anyhow::{Result, bail};
 use std::time::{Duration, Instant};
 
@@ -24,7 +24,7 @@ pub const STEPS: &[Step] = &[
     Step { name: "fmt", about: "Rust is formatted", needs: &[], action: fmt },
     Step { name: "tidy", about: "documents, tests and code agree", needs: &[], action: || tidy::tidy(false) },
     Step { name: "clippy", about: "Rust has no warnings", needs: &[], action: clippy },
-    Step { name: "rust", about: "tests of all crates", needs: &[], action: rust },
+    Step { name: "rust", about: "tests of all crates", needs: &[], action: tests_of_crates },
     Step { name: "core-wasm", about: "tests of sync-core as wasm32", needs: &[], action: core_wasm::core_wasm },
     Step { name: "wasm", about: "WebAssembly modules", needs: &["npm"], action: || wasm::wasm(&[], false) },
     Step { name: "js", about: "the package tidelog", needs: &["wasm"], action: || script("js", "build") },
@@ -43,19 +43,21 @@ pub const STEPS: &[Step] = &[
 ];
 
 fn fmt() -> Result<()> {
+    rust::add_component("rustfmt", "fmt")?;
     run("cargo", ["fmt", "--all", "--check"]).go()
 }
 
 fn clippy() -> Result<()> {
+    rust::add_component("clippy", "clippy")?;
     let deny = ["--", "--deny", "warnings"];
     run("cargo", ["clippy", "--workspace", "--all-targets"].into_iter().chain(deny)).go()?;
-    wasm::add_rust_target(wasm::TARGET)?;
+    rust::add_target(wasm::TARGET)?;
     let browser = ["--package", "tidelog-engine", "--package", "tidelog-document", "--target", wasm::TARGET];
     run("cargo", ["clippy"].into_iter().chain(browser).chain(deny)).go()
 }
 
 /// The programs first: tests start them, and cargo builds a crate's programs only for that crate's own tests.
-fn rust() -> Result<()> {
+fn tests_of_crates() -> Result<()> {
     run("cargo", ["build", "--workspace", "--bins"]).go()?;
     run("cargo", ["test", "--workspace"]).go()
 }

@@ -1,8 +1,8 @@
 //! `cargo xtask wasm`: the two WebAssembly modules with their JavaScript, in `js/wasm/`.
 
-use crate::npm;
 use crate::run::run;
 use crate::workspace::{read, root, shown, target};
+use crate::{npm, rust};
 use anyhow::{Context as _, Result, bail};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -46,7 +46,7 @@ pub fn folder(name: &str) -> PathBuf {
 pub fn wasm(names: &[String], dev: bool) -> Result<()> {
     let modules = MODULES.iter().filter(|module| names.is_empty() || names.iter().any(|name| name == module.name));
     let modules: Vec<&Module> = modules.collect();
-    add_rust_target(TARGET)?;
+    rust::add_target(TARGET)?;
     let profile = if dev { "dev" } else { "wasm" };
     let packages = modules.iter().flat_map(|module| ["--package", module.package]);
     // Panic messages name source files: the same on every machine, and without its folders.
@@ -61,18 +61,6 @@ pub fn wasm(names: &[String], dev: bool) -> Result<()> {
         finish(module, &built.join(module.file), dev)?;
     }
     Ok(())
-}
-
-/// Installs a compilation target of Rust if it is missing.
-pub fn add_rust_target(name: &str) -> Result<()> {
-    let libraries = run("rustc", ["--print", "target-libdir", "--target", name]).output()?;
-    if Path::new(libraries.trim()).is_dir() {
-        return Ok(());
-    }
-    if !crate::run::exists("rustup") {
-        bail!("this Rust has no {name}, and there is no rustup to add it: install it with your system's packages");
-    }
-    run("rustup", ["target", "add", name]).go()
 }
 
 /// Flags that take this machine's folders out of the module's panic messages.
