@@ -6,8 +6,8 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 use std::path::Path;
 
-/// The oldest Node.js that Vite and Vitest run on.
-const NODE_MAJOR_MIN: u32 = 20;
+/// The Node.js that Vite runs on, for people.
+const NODE_WANTED: &str = "Node.js 20.19 or newer in 20, or 22.12 or newer";
 const DEPENDENCY_KEYS: [&str; 4] = ["dependencies", "devDependencies", "optionalDependencies", "peerDependencies"];
 
 /// Installs the npm packages if they are missing or not those of the lock file.
@@ -30,14 +30,24 @@ pub fn npm() -> Result<()> {
 /// Node.js is there, and new enough.
 pub fn check_node() -> Result<()> {
     if !run::exists("node") || !run::exists("npm") {
-        bail!("Node.js {NODE_MAJOR_MIN} or newer is needed, with npm: see nodejs.org");
+        bail!("{NODE_WANTED} is needed, with npm: see nodejs.org");
     }
     let version = run("node", ["--version"]).output()?;
-    let major = version.trim().trim_start_matches('v').split('.').next().and_then(|major| major.parse::<u32>().ok());
-    if major.is_none_or(|major| major < NODE_MAJOR_MIN) {
-        bail!("Node.js {NODE_MAJOR_MIN} or newer is needed; this one is {}", version.trim());
+    if !is_node_wanted(version.trim()) {
+        bail!("{NODE_WANTED} is needed; this one is {}", version.trim());
     }
     Ok(())
+}
+
+/// Whether Vite runs on it; `version` as Node.js prints it, `v20.19.4`.
+fn is_node_wanted(version: &str) -> bool {
+    let mut numbers =
+        version.trim_start_matches('v').split('.').map(|number| number.parse::<u32>().unwrap_or_default());
+    match (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default()) {
+        (20, minor) => minor >= 19,
+        (22, minor) => minor >= 12,
+        (major, _) => major > 22,
+    }
 }
 
 /// A program of an npm package.
@@ -115,5 +125,13 @@ mod tests {
         assert!(says(json!({ "node_modules/a": { "version": "0.9.0" } }), locked).unwrap().contains("0.9.0"));
         let installed = json!({ "node_modules/a": { "version": "1.0.0" } });
         assert!(says(installed, json!({ "a": "^1", "c": "^2" })).unwrap().contains("lock file"));
+    }
+
+    #[test]
+    fn node_is_wanted_as_vite_wants_it() {
+        let wanted = ["v20.19.0", "v20.20.2", "v22.12.1", "v24.0.0"];
+        assert!(wanted.into_iter().all(is_node_wanted));
+        let unwanted = ["v18.20.0", "v20.9.0", "v21.7.0", "v22.3.0", "", "what"];
+        assert!(!unwanted.into_iter().any(is_node_wanted));
     }
 }
