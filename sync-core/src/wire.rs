@@ -123,17 +123,21 @@ pub trait Message: Sized {
         self.write(&mut out);
         out.finish().into()
     }
+    /// The next message of a frame: one at a time, so that a frame of many small ones does not ask for much memory.
+    fn decode_next(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        if input.array()? != 2 {
+            return Err(input.error("a message is an array of two"));
+        }
+        let number = input.u64()?;
+        let message = Self::read(number, input)?;
+        message.ok_or_else(|| input.error("unknown message"))
+    }
     /// All messages of a frame.
     fn decode_frame(frame: &Bytes) -> Result<Vec<Self>, DecodeError> {
         let mut input = Reader::new(frame);
         let mut messages = vec![];
         while !input.is_at_end() || messages.is_empty() {
-            if input.array()? != 2 {
-                return Err(input.error("a message is an array of two"));
-            }
-            let number = input.u64()?;
-            let message = Self::read(number, &mut input)?;
-            messages.push(message.ok_or_else(|| input.error("unknown message"))?);
+            messages.push(Self::decode_next(&mut input)?);
         }
         Ok(messages)
     }
