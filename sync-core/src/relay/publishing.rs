@@ -1,0 +1,272 @@
+//! From `publish` to its answer. What is handed to the store and what is durable are never mixed up: only an outcome
+//! that the store minted becomes `accepted` or `rejected`. One append of a producer is under way at a time; what
+//! arrives meanwhile is joined to the next.
+
+use super::Relay;
+use super::output::Request;
+use super::requests::Purpose;
+use super::store::{Append, AppendItem, Appended, Body, Outcome, ResumeInfo, ResumeRequest, StoreError};
+use crate::digest;
+use crate::event::Content;
+use crate::ids::*;
+use crate::limits::*;
+use crate::wire::{Access, Down, Item, Publish, Refusal};
+use std::collections::{BTreeMap, VecDeque};
+
+/// Says which events may enter a stream. Asked before the store, about every event of a publish, repeats included.
+pub trait Validator: Send + Sync {
+    /// Whether `subject` may append this event to this stream. It depends on nothing but its arguments: a repeat must
+    /// not fare otherwise.
+    fn validate(&self, subject: Option<&str>, stream: &StreamName, content: &Content) -> Result<(), Reason>;
+}
+
+/// Why an event is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reason {
+    /// For programs, at most [`CODE_BYTES_MAX`] bytes.
+    pub code: String,
+    /// For people, at most [`REASON_BYTES_MAX`] bytes.
+    pub reason: String,
+}
+
+/// Takes everything.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TakeAll;
+
+impl Validator for TakeAll {
+    fn validate(&self, _: Option<&str>, _: &StreamName, _: &Content) -> Result<(), Reason> {
+        Ok(())
+    }
+}
+
+/// What waits at this connection, by stream and producer.
+#[derive(Default)]
+pub(super) struct Publishing {
+    chains: BTreeMap<(StreamName, ProducerId), Chain>,
+}
+
+#[derive(Default)]
+struct Chain {
+    under_way: Option<u64>,
+    waiting: VecDeque<Waiting>,
+}
+
+struct Waiting {
+    append: Append,
+    bytes: usize,
+}
+
+impl Publishing {
+    /// Whether anything is not answered yet.
+    pub fn is_idle(&self) -> bool {
+        self.chains.is_empty()
+    }
+}
+
+impl Waiting {
+    /// Joins `next` to this one if it goes on where this one ends and both together are no larger than a publish; else
+    /// gives it back.
+    fn join(&mut self, next: Waiting) -> Option<Waiting> {
+        let (mine, other) = (&mut self.append, &next.append);
+        let goes_on = other.first == mine.first + mine.items.len() as u64
+            && mine.items.last().map(|item| item.tag) == Some(other.tag_before)
+            && other.origin == other.tag_before
+            && (&other.author, other.epoch) == (&mine.author, mine.epoch);
+        let fits =
+            mine.items.len() + other.items.len() <= PUBLISH_EVENTS_MAX && self.bytes + next.bytes <= EVENT_BYTES_MAX;
+        if !goes_on || !fits {
+            return Some(next);
+        }
+        mine.items.extend(next.append.items);
+        self.bytes += next.bytes;
+        None
+    }
+    /// The store takes less at once: half of it, or, of one event, its refusal.
+    fn shrink(mut self) -> (Waiting, Option<Waiting>) {
+        let items = &mut self.append.items;
+        if let [item] = &mut items[..] {
+            item.body = too_large();
+            return (self, None);
+        }
+        let rest = items.split_off(items.len() / 2);
+        let tag_before = items.last().map_or(self.append.tag_before, |item| item.tag);
+        let first = self.append.first + items.len() as u64;
+        let append = Append { first, tag_before, origin: tag_before, items: rest, ..self.append.clone() };
+        let bytes = self.bytes / 2;
+        self.bytes -= bytes;
+        (self, Some(Waiting { append, bytes }))
+    }
+}
+
+fn too_large() -> Body {
+    refused("too-large", "the event is larger than this relay takes")
+}
+
+fn refused(code: &str, reason: &str) -> Body {
+    Body::Refused { code: code.into(), reason: reason.into() }
+}
+
+impl Relay {
+    /// `publish`: computes the tags, asks the validator, hands on.
+    pub(super) fn publish(&mut self, publish: Publish) {
+        let Publish { stream, producer, first, tag_before, origin, items } = publish;
+        let Some(epoch) = self.may_write(&stream) else { return };
+        let origin = origin.unwrap_or(tag_before);
+        let (mut bytes, mut before) = (0, origin);
+        let items = items.into_iter().map(|item| {
+            bytes += 64;
+            let item = match item {
+                Item::Void { tag } => AppendItem { tag, body: Body::Void },
+                Item::Event { content, causes, needs } => {
+                    bytes += content.len() + causes.len() * 40;
+                    let tag = digest::tag(before, &content);
+                    let verdict = self.verdict(&stream, &content);
+                    AppendItem { tag, body: verdict.unwrap_or(Body::Event { content, causes, needs }) }
+                }
+            };
+            before = item.tag;
+            item
+        });
+        let items = items.collect();
+        let author = self.subject.clone();
+        let append = Append { stream: stream.clone(), epoch, producer, first, tag_before, origin, author, items };
+        self.unanswered_bytes += bytes;
+        let key = (stream, producer);
+        let waiting = &mut self.publishing.chains.entry(key.clone()).or_default().waiting;
+        let next = Waiting { append, bytes };
+        let next = match waiting.back_mut() {
+            Some(last) => last.join(next),
+            None => Some(next),
+        };
+        waiting.extend(next);
+        self.append_next(&key);
+    }
+
+    /// Whether this device may write to the stream, and the log it means; tells the device if not.
+    pub(super) fn may_write(&mut self, stream: &StreamName) -> Option<Option<Epoch>> {
+        let Some(sub) = self.subscriptions.get(stream) else {
+            self.tell_error(stream, "not-subscribed", true, "subscribe to the stream before writing to it");
+            return None;
+        };
+        if !sub.is_served() || sub.access != Access::Write {
+            self.tell_error(stream, "access-denied", false, "this stream may not be written to");
+            return None;
+        }
+        Some((sub.epoch != Epoch::NONE).then_some(sub.epoch))
+    }
+
+    /// Why this content is not taken.
+    fn verdict(&self, stream: &StreamName, content: &bytes::Bytes) -> Option<Body> {
+        if content.len() as u64 > self.config.limits.event_bytes_max {
+            return Some(too_large());
+        }
+        let Ok(content) = Content::decode(content) else {
+            return Some(refused("invalid-content", "not an event of this protocol"));
+        };
+        let Reason { code, reason } = self.validator.validate(self.subject.as_deref(), stream, &content).err()?;
+        Some(Body::Refused { code: within(code, CODE_BYTES_MAX), reason: within(reason, REASON_BYTES_MAX) })
+    }
+
+    fn append_next(&mut self, key: &(StreamName, ProducerId)) {
+        let Some(chain) = self.publishing.chains.get_mut(key) else { return };
+        if chain.under_way.is_some() {
+            return;
+        }
+        let Some(Waiting { append, bytes }) = chain.waiting.pop_front() else {
+            self.publishing.chains.remove(key);
+            return;
+        };
+        let request = self.requests.ask(Request::Append(append), Purpose::Publish { bytes }, &mut self.out);
+        chain.under_way = Some(request);
+    }
+
+    /// The store's word on an append.
+    pub(super) fn append_answered(
+        &mut self,
+        append: Append,
+        bytes: usize,
+        unsure: bool,
+        answer: Result<Appended, StoreError>,
+    ) {
+        let (stream, producer, first) = (append.stream.clone(), append.producer, append.first);
+        let key = (stream.clone(), producer);
+        match answer {
+            Ok(appended) => self.appended(&append, unsure, appended),
+            Err(StoreError::Chain { known, head }) => {
+                let info = ResumeInfo { known, head, ..ResumeInfo::default() };
+                self.tell_have(&stream, producer, first, info);
+            }
+            Err(StoreError::TooLarge) => {
+                let (half, rest) = Waiting { append, bytes }.shrink();
+                if let Some(chain) = self.publishing.chains.get_mut(&key) {
+                    chain.under_way = None;
+                    rest.into_iter().chain([half]).for_each(|part| chain.waiting.push_front(part));
+                }
+                return self.append_next(&key);
+            }
+            Err(StoreError::Epoch { .. }) => self.log_replaced(&stream),
+            Err(StoreError::Corrupt(_) | StoreError::Unknown | StoreError::Busy) => self.fail(&stream),
+        }
+        self.unanswered_bytes -= bytes;
+        if let Some(chain) = self.publishing.chains.get_mut(&key) {
+            chain.under_way = None;
+        }
+        self.append_next(&key);
+    }
+
+    /// Tells the fates of what is stored. What the store had before this connection asked is the device's own repeat:
+    /// it gets `have` (decision 16), because `accepted` would be wrong where the earlier one was refused or another's.
+    fn appended(&mut self, append: &Append, unsure: bool, appended: Appended) {
+        let stream = &append.stream;
+        if self.subscriptions.get(stream).is_some_and(|sub| sub.epoch != appended.epoch) {
+            self.log_replaced(stream);
+        }
+        let old = if unsure { 0 } else { append.items.len().saturating_sub(appended.new) };
+        let fates = append.first..;
+        let mut accepted: Option<(Sequence, Sequence)> = None;
+        for ((sequence, item), outcome) in fates.zip(&append.items).zip(appended.outcomes).skip(old) {
+            match outcome {
+                Outcome::Logged(_) | Outcome::Void => accepted = Some((accepted.map_or(sequence, |a| a.0), sequence)),
+                Outcome::Refused { code, reason } => {
+                    self.tell_accepted(append, accepted.take());
+                    let refusal = Refusal { sequence, tag: item.tag, code, reason };
+                    let (stream, producer) = (stream.clone(), append.producer);
+                    self.out.tell(&Down::Rejected { stream, producer, refusal });
+                }
+            }
+        }
+        self.tell_accepted(append, accepted);
+        if old > 0 {
+            let (stream, producer, sequence) = (stream.clone(), append.producer, append.first);
+            let request = ResumeRequest { stream: stream.clone(), producer, check_at: None };
+            let purpose = Purpose::Have { stream, producer, sequence };
+            self.requests.ask(Request::Resume(request), purpose, &mut self.out);
+        }
+    }
+
+    fn tell_accepted(&mut self, append: &Append, accepted: Option<(Sequence, Sequence)>) {
+        if let Some((first, last)) = accepted {
+            let (stream, producer) = (append.stream.clone(), append.producer);
+            self.out.tell(&Down::Accepted { stream, producer, first, last });
+        }
+    }
+
+    /// What the relay has of a producer, for a device that does not continue its chain (R8, R11).
+    pub(super) fn tell_have(
+        &mut self,
+        stream: &StreamName,
+        producer: ProducerId,
+        sequence: Sequence,
+        info: ResumeInfo,
+    ) {
+        let Some(sub) = self.subscriptions.get(stream) else { return };
+        let known = sub.known_from(info.known, producer, sequence);
+        self.out.tell(&Down::Have { stream: stream.clone(), producer, sequence, known, head: info.head });
+    }
+}
+
+/// The text, cut to at most `bytes_max` bytes at a character's end.
+fn within(mut text: String, bytes_max: usize) -> String {
+    text.truncate(text.floor_char_boundary(bytes_max));
+    text
+}

@@ -1,0 +1,510 @@
+//! A subscriber is a position in the log. Catch-up and live are the same read of it (R6): a live batch is handed over
+//! only to a position that it continues, any other reads the log. What the device has not confirmed is bounded by the
+//! window, and streams that have more take turns, frame by frame.
+
+use super::Relay;
+use super::input::{SharedBatch, content_bytes, events_frame};
+use super::output::{Output, Request};
+use super::requests::Purpose;
+use super::store::{Batch, EncodedRun, ReadAnswer, ReadRequest, ResumeInfo, ResumeRequest, Snapshot, StoreError};
+use crate::event::{Bodies, Run};
+use crate::ids::*;
+use crate::limits::*;
+use crate::wire::*;
+use bytes::Bytes;
+use std::collections::{BTreeMap, VecDeque};
+
+/// Kept out of catch-up's reach, so that a keystroke finds room in the window beside it.
+const LIVE_BYTES: usize = 2 * FRAME_BYTES_TARGET;
+/// Reads of one connection that the store has at a time.
+const READS_MAX: usize = 4;
+/// Records that all subscriptions of a connection may ask for together.
+const RECORDS_MAX: usize = 16 * RECORDS_ASKED_MAX;
+/// An author is spared his own events in a batch with at least so many bytes of them.
+const OWN_BYTES_MIN: usize = 1024;
+
+/// All that a connection follows.
+#[derive(Default)]
+pub(super) struct Subscriptions {
+    by_stream: BTreeMap<StreamName, Subscription>,
+    /// Streams that have more in the store, in the order of their turns.
+    turns: VecDeque<StreamName>,
+    /// Sent and not confirmed, all streams together.
+    unconfirmed_bytes: usize,
+    /// What the reads under way may bring.
+    reserved_bytes: usize,
+    reads: usize,
+    records: usize,
+}
+
+/// One followed stream.
+pub(super) struct Subscription {
+    pub producer: ProducerId,
+    pub settled: Sequence,
+    pub access: Access,
+    pub epoch: Epoch,
+    records: Vec<ProducerId>,
+    phase: Phase,
+    /// The log's last offset as far as known: a lower bound.
+    head: Offset,
+    /// All up to here was sent.
+    position: Offset,
+    /// There may be more in the store behind `position`.
+    behind: bool,
+    /// It waits for its turn.
+    queued: bool,
+    /// The only request whose answer still counts.
+    waits_for: Option<u64>,
+    /// What the read under way may bring; a frame that did not fit tells its size.
+    reserve_bytes: usize,
+    /// What was sent and not confirmed, oldest first.
+    unconfirmed: VecDeque<Sent>,
+}
+
+struct Sent {
+    upto: Offset,
+    bytes: usize,
+    is_snapshot_part: bool,
+}
+
+enum Phase {
+    /// The store was asked what the log has. The device's cursor and check, if it asked, are compared with the answer.
+    Asking(Option<(Epoch, Offset, Check)>),
+    /// The answer waits to hear whose turn it is to heal.
+    TurnAwaited(Box<Subscribed>),
+    /// Everything behind `position` is owed.
+    Following,
+    /// A snapshot goes first.
+    Snapshot { snapshot: Snapshot, part: usize },
+    /// The store cannot be trusted with this stream.
+    Failed,
+}
+
+impl Subscriptions {
+    pub fn get(&self, stream: &StreamName) -> Option<&Subscription> {
+        self.by_stream.get(stream)
+    }
+    /// The request under way for a stream is not wanted any more.
+    fn cancel(&mut self, stream: &StreamName) -> Option<u64> {
+        let sub = self.by_stream.get_mut(stream)?;
+        let request = sub.waits_for.take()?;
+        if matches!(sub.phase, Phase::Following) {
+            self.reads -= 1;
+            self.reserved_bytes -= std::mem::take(&mut sub.reserve_bytes);
+        }
+        Some(request)
+    }
+    /// Nothing that was sent of a stream will be confirmed.
+    fn forget_unconfirmed(&mut self, stream: &StreamName) {
+        if let Some(sub) = self.by_stream.get_mut(stream) {
+            self.unconfirmed_bytes -= sub.unconfirmed.drain(..).map(|sent| sent.bytes).sum::<usize>();
+        }
+    }
+    fn has_room(&self, bytes: usize) -> bool {
+        self.unconfirmed_bytes == 0 || self.unconfirmed_bytes + bytes <= WINDOW_BYTES
+    }
+    fn has_room_for_catch_up(&self, bytes: usize) -> bool {
+        let taken = self.unconfirmed_bytes + self.reserved_bytes;
+        taken == 0 || taken + bytes <= WINDOW_BYTES - LIVE_BYTES
+    }
+    /// Enters the stream for a turn, if it has something to send and is not yet entered.
+    fn queue(&mut self, stream: &StreamName) {
+        let Some(sub) = self.by_stream.get_mut(stream) else { return };
+        let has_more = match sub.phase {
+            Phase::Following => sub.behind && sub.waits_for.is_none(),
+            Phase::Snapshot { .. } => true,
+            _ => false,
+        };
+        if has_more && !sub.queued {
+            sub.queued = true;
+            self.turns.push_back(stream.clone());
+        }
+    }
+    fn sent(&mut self, stream: &StreamName, upto: Offset, bytes: usize, is_snapshot_part: bool) {
+        let Some(sub) = self.by_stream.get_mut(stream) else { return };
+        sub.unconfirmed.push_back(Sent { upto, bytes, is_snapshot_part });
+        self.unconfirmed_bytes += bytes;
+    }
+}
+
+impl Subscription {
+    /// Refusals that the device may not know of.
+    pub fn known_from(&self, known: Known, producer: ProducerId, first: Sequence) -> Known {
+        bounded(known, if producer == self.producer { self.settled } else { first })
+    }
+    /// From where on a hint's batch is wanted. `None`: the log is being read.
+    pub fn live_position(&self) -> Option<Offset> {
+        let is_live = matches!(self.phase, Phase::Following) && !self.behind && self.waits_for.is_none();
+        is_live.then_some(self.position)
+    }
+    /// Whether the stream is served.
+    pub fn is_served(&self) -> bool {
+        !matches!(self.phase, Phase::Failed)
+    }
+    fn is_own(&self, run: &EncodedRun) -> bool {
+        run.producer == self.producer && run.first >= self.settled
+    }
+    /// The frame for this subscriber: the shared one unless much of it is the device's own (decision 10).
+    fn frame(&self, stream: &StreamName, batch: &Batch, shared: Option<&Bytes>) -> Bytes {
+        let (after, upto) = (batch.after, batch.upto.offset());
+        if content_bytes(&batch.runs, |run| self.is_own(run)) >= OWN_BYTES_MIN {
+            let spare = |run: &EncodedRun| if self.is_own(run) { without_contents(run) } else { run.bytes.clone() };
+            let runs: Vec<Bytes> = batch.runs.iter().map(spare).collect();
+            return events_frame(stream, after, upto, runs.iter());
+        }
+        shared.cloned().unwrap_or_else(|| events_frame(stream, after, upto, batch.runs.iter().map(|run| &run.bytes)))
+    }
+}
+
+/// Refusals from `settled` on, lowest first, as many as fit into a frame. Of what does not fit the device says that the
+/// reason is lost (R9).
+fn bounded(mut known: Known, settled: Sequence) -> Known {
+    let mut bytes = 0;
+    known.refused.retain(|refusal| {
+        let size = 64 + refusal.code.len() + refusal.reason.len();
+        let keep = refusal.sequence >= settled && bytes + size <= MESSAGE_BYTES_MAX / 2;
+        bytes += if keep { size } else { 0 };
+        keep
+    });
+    known
+}
+
+/// The same run as its author gets it: tags in place of contents.
+fn without_contents(run: &EncodedRun) -> Bytes {
+    let spared = decode_run(&run.bytes).ok().and_then(|decoded| {
+        let tags = decoded.events(|_, _| None)?.into_iter().map(|event| event.tag).collect();
+        Some(encode_run(&Run { bodies: Bodies::Own(tags), ..decoded }).into())
+    });
+    spared.unwrap_or_else(|| run.bytes.clone())
+}
+
+impl Relay {
+    /// `subscribe`: for the first time, or again on the same socket, which starts again where the device says it is.
+    pub(super) fn subscribe(&mut self, ask: Subscribe) {
+        let stream = ask.stream.clone();
+        let asked_before = self.subscriptions.get(&stream).map(|sub| sub.records.len());
+        self.subscriptions.records += ask.records.len();
+        self.subscriptions.records -= asked_before.unwrap_or(0);
+        let is_new = asked_before.is_none();
+        let full = is_new && self.subscriptions.by_stream.len() as u64 >= self.config.limits.streams_max;
+        if full || self.subscriptions.records > RECORDS_MAX {
+            return self.close(CloseCode::Limit);
+        }
+        if is_new {
+            self.out.push(Output::Follow(stream.clone()));
+        }
+        self.restart(&stream);
+        let old = self.subscriptions.by_stream.remove(&stream);
+        let sub = Subscription {
+            producer: ask.producer,
+            settled: ask.settled,
+            access: self.access,
+            epoch: old.as_ref().map_or(Epoch::NONE, |old| old.epoch),
+            records: ask.records,
+            phase: Phase::Following,
+            head: Offset::ZERO,
+            position: ask.after,
+            behind: false,
+            queued: old.is_some_and(|old| old.queued),
+            waits_for: None,
+            reserve_bytes: 0,
+            unconfirmed: VecDeque::new(),
+        };
+        self.subscriptions.by_stream.insert(stream.clone(), sub);
+        self.ask_to_resume(&stream, Some((ask.epoch, ask.after, ask.check)));
+    }
+
+    /// `unsubscribe`.
+    pub(super) fn unsubscribe(&mut self, stream: &StreamName) {
+        self.restart(stream);
+        if let Some(sub) = self.subscriptions.by_stream.remove(stream) {
+            self.subscriptions.records -= sub.records.len();
+            self.subscriptions.turns.retain(|queued| queued != stream);
+            self.out.push(Output::TurnDone(stream.clone()));
+            self.out.push(Output::Unfollow(stream.clone()));
+        }
+    }
+
+    /// Forgets what is under way of a stream.
+    fn restart(&mut self, stream: &StreamName) {
+        if let Some(request) = self.subscriptions.cancel(stream) {
+            self.requests.forget(request);
+        }
+        self.subscriptions.forget_unconfirmed(stream);
+    }
+
+    fn ask_to_resume(&mut self, stream: &StreamName, asked: Option<(Epoch, Offset, Check)>) {
+        let Some(sub) = self.subscriptions.by_stream.get_mut(stream) else { return };
+        let position = asked.map(|(epoch, after, _)| (epoch, after));
+        let check_at = position.filter(|(epoch, after)| *after != Offset::ZERO && *epoch != Epoch::NONE);
+        let request = Request::Resume(ResumeRequest { stream: stream.clone(), producer: sub.producer, check_at });
+        sub.waits_for = Some(self.requests.ask(request, Purpose::Follow(stream.clone()), &mut self.out));
+        (sub.phase, sub.behind) = (Phase::Asking(asked), false);
+    }
+
+    /// The log was born or replaced: `subscribed` again, unasked, before anything else of it (decision 6). Whoever was
+    /// sent something of the log before starts again.
+    pub(super) fn log_replaced(&mut self, stream: &StreamName) {
+        let Some(sub) = self.subscriptions.by_stream.get_mut(stream) else { return };
+        match sub.phase {
+            Phase::Failed => {}
+            Phase::Asking(_) | Phase::TurnAwaited(_) => sub.behind = true,
+            Phase::Following | Phase::Snapshot { .. } => {
+                if let Some(request) = self.subscriptions.cancel(stream) {
+                    self.requests.forget(request);
+                }
+                self.ask_to_resume(stream, None);
+            }
+        }
+    }
+
+    /// R7: may this device go on from its cursor?
+    pub(super) fn resume_answered(&mut self, number: u64, stream: &StreamName, info: Result<ResumeInfo, StoreError>) {
+        let Some(sub) = self.subscriptions.by_stream.get_mut(stream).filter(|sub| sub.waits_for == Some(number)) else {
+            return;
+        };
+        sub.waits_for = None;
+        let Phase::Asking(asked) = sub.phase else { return };
+        let Ok(info) = info else { return self.fail(stream) };
+        if asked.is_none() && info.epoch == sub.epoch {
+            // A hint that was late: the log is the one that the device knows.
+            (sub.phase, sub.behind) = (Phase::Following, info.epoch != Epoch::NONE);
+            return self.subscriptions.queue(stream);
+        }
+        let resume = match asked {
+            Some((_, Offset::ZERO, _)) => true,
+            Some((epoch, after, check)) => {
+                let is_inside = info.floor <= after && after <= info.head;
+                epoch == info.epoch && is_inside && info.check == Some(check)
+            }
+            None => sub.position == Offset::ZERO,
+        };
+        self.subscriptions.forget_unconfirmed(stream);
+        let Some(sub) = self.subscriptions.by_stream.get_mut(stream) else { return };
+        (sub.epoch, sub.head) = (info.epoch, info.head);
+        if !resume {
+            sub.position = Offset::ZERO;
+        }
+        let answer = Subscribed {
+            stream: stream.clone(),
+            epoch: info.epoch,
+            head: info.head,
+            resume,
+            known: bounded(info.known, sub.settled),
+            access: sub.access,
+            turn: Turn::Go,
+        };
+        sub.phase = Phase::TurnAwaited(Box::new(answer));
+        if resume {
+            // It has nothing new to heal; and a device that goes on with its list does no harm.
+            self.turn(stream, Turn::Go);
+        } else {
+            self.out.push(Output::TurnWanted(stream.clone()));
+        }
+    }
+
+    /// Whose turn it is to heal.
+    pub(super) fn turn(&mut self, stream: &StreamName, turn: Turn) {
+        let Some(sub) = self.subscriptions.by_stream.get_mut(stream) else { return };
+        let phase = std::mem::replace(&mut sub.phase, Phase::Following);
+        let Phase::TurnAwaited(mut answer) = phase else {
+            sub.phase = phase;
+            return self.out.tell(&Down::Turn { stream: stream.clone(), turn });
+        };
+        answer.turn = turn;
+        self.out.tell(&Down::Subscribed(*answer));
+        if sub.access == Access::None {
+            sub.phase = Phase::Failed;
+        }
+        sub.behind |= sub.position < sub.head;
+        self.subscriptions.queue(stream);
+    }
+
+    /// A hint of the feed: handed over if it continues the position and fits, else the log will be read.
+    pub(super) fn advanced(&mut self, shared: &SharedBatch) {
+        let stream = &shared.stream;
+        let Some(sub) = self.subscriptions.by_stream.get_mut(stream) else { return };
+        if shared.epoch != sub.epoch {
+            return self.log_replaced(stream);
+        }
+        let upto = shared.batch.upto.offset();
+        sub.head = sub.head.max(upto);
+        let is_waiting = sub.behind || sub.waits_for.is_some() || !matches!(sub.phase, Phase::Following);
+        if is_waiting || sub.position != shared.batch.after || shared.frame.len() > FRAME_BYTES_TARGET {
+            sub.behind |= sub.position < upto;
+            return self.subscriptions.queue(stream);
+        }
+        let frame = sub.frame(stream, &shared.batch, Some(&shared.frame));
+        self.send_events(stream, upto, frame);
+    }
+
+    /// A hint of the feed: there is more to read.
+    pub(super) fn behind(&mut self, stream: &StreamName) {
+        let Some(sub) = self.subscriptions.by_stream.get_mut(stream) else { return };
+        sub.behind = true;
+        self.subscriptions.queue(stream);
+    }
+
+    /// Sends a frame up to `upto`, or leaves it in the log until there is room in the window.
+    fn send_events(&mut self, stream: &StreamName, upto: Offset, frame: Bytes) {
+        let has_room = self.subscriptions.has_room(frame.len());
+        let Some(sub) = self.subscriptions.by_stream.get_mut(stream) else { return };
+        if has_room {
+            (sub.position, sub.reserve_bytes) = (upto, 0);
+            sub.behind |= upto < sub.head;
+            self.subscriptions.sent(stream, upto, frame.len(), false);
+            self.out.push(Output::Send(frame));
+        } else {
+            (sub.behind, sub.reserve_bytes) = (true, frame.len());
+        }
+        self.subscriptions.queue(stream);
+    }
+
+    /// The device has applied everything up to `cursor`. While a snapshot arrives its cursor stands still: then each
+    /// `applied` confirms one part.
+    pub(super) fn applied(&mut self, stream: &StreamName, cursor: Offset) {
+        let Some(sub) = self.subscriptions.by_stream.get_mut(stream) else { return };
+        while let Some(sent) = sub.unconfirmed.front() {
+            let one_part = sent.is_snapshot_part && cursor < sent.upto;
+            if !one_part && cursor < sent.upto {
+                break;
+            }
+            self.subscriptions.unconfirmed_bytes -= sent.bytes;
+            sub.unconfirmed.pop_front();
+            if one_part {
+                break;
+            }
+        }
+    }
+
+    /// Gives turns to the streams that have more, as long as the window has room. A stream that does not fit keeps its
+    /// place, so that a large event is not passed over for ever.
+    pub(super) fn pump(&mut self) {
+        while let Some(stream) = self.subscriptions.turns.front().cloned() {
+            let Some(sub) = self.subscriptions.by_stream.get(&stream) else {
+                self.subscriptions.turns.pop_front();
+                continue;
+            };
+            let sends = match &sub.phase {
+                Phase::Snapshot { snapshot, part } => snapshot.parts.get(*part).map_or(0, Bytes::len),
+                _ if self.subscriptions.reads >= READS_MAX => return,
+                _ => sub.reserve_bytes.max(FRAME_BYTES_TARGET),
+            };
+            if !self.subscriptions.has_room_for_catch_up(sends) {
+                return;
+            }
+            self.subscriptions.turns.pop_front();
+            let Some(sub) = self.subscriptions.by_stream.get_mut(&stream) else { return };
+            sub.queued = false;
+            match sub.phase {
+                Phase::Snapshot { .. } => self.send_snapshot_part(&stream),
+                Phase::Following if sub.behind && sub.epoch == Epoch::NONE => self.log_replaced(&stream),
+                Phase::Following if sub.behind && sub.waits_for.is_none() => self.read_on(&stream, sends),
+                _ => {}
+            }
+        }
+    }
+
+    fn read_on(&mut self, stream: &StreamName, reserve_bytes: usize) {
+        let Some(sub) = self.subscriptions.by_stream.get_mut(stream) else { return };
+        let (epoch, after) = (sub.epoch, sub.position);
+        let read = ReadRequest { stream: stream.clone(), epoch, after, bytes_max: FRAME_BYTES_TARGET };
+        (sub.behind, sub.reserve_bytes) = (false, reserve_bytes);
+        sub.waits_for = Some(self.requests.ask(Request::Read(read), Purpose::Follow(stream.clone()), &mut self.out));
+        self.subscriptions.reads += 1;
+        self.subscriptions.reserved_bytes += reserve_bytes;
+    }
+
+    pub(super) fn read_answered(&mut self, number: u64, stream: &StreamName, answer: Result<ReadAnswer, StoreError>) {
+        let Some(sub) = self.subscriptions.by_stream.get_mut(stream).filter(|sub| sub.waits_for == Some(number)) else {
+            return;
+        };
+        sub.waits_for = None;
+        self.subscriptions.reads -= 1;
+        self.subscriptions.reserved_bytes -= std::mem::take(&mut sub.reserve_bytes);
+        match answer {
+            Ok(ReadAnswer::Batch(batch)) if batch.after != sub.position => self.fail(stream),
+            Ok(ReadAnswer::Batch(batch)) if batch.upto.offset() <= sub.position => self.subscriptions.queue(stream),
+            Ok(ReadAnswer::Batch(batch)) => {
+                let frame = sub.frame(stream, &batch, None);
+                self.send_events(stream, batch.upto.offset(), frame);
+            }
+            Ok(ReadAnswer::Trimmed) => {
+                let request = Request::Snapshot { stream: stream.clone(), records: sub.records.clone() };
+                let number = self.requests.ask(request, Purpose::Follow(stream.clone()), &mut self.out);
+                sub.phase = Phase::Snapshot {
+                    snapshot: Snapshot {
+                        offset: sub.position,
+                        check: Check::default(),
+                        parts: vec![],
+                        records: vec![],
+                    },
+                    part: 0,
+                };
+                sub.waits_for = Some(number);
+            }
+            Ok(ReadAnswer::Replaced { .. }) | Err(StoreError::Epoch { .. }) => self.log_replaced(stream),
+            Err(_) => self.fail(stream),
+        }
+    }
+
+    pub(super) fn snapshot_answered(
+        &mut self,
+        number: u64,
+        stream: &StreamName,
+        answer: Result<Option<Snapshot>, StoreError>,
+    ) {
+        let Some(sub) = self.subscriptions.by_stream.get_mut(stream).filter(|sub| sub.waits_for == Some(number)) else {
+            return;
+        };
+        sub.waits_for = None;
+        match answer {
+            Ok(Some(snapshot)) if !snapshot.parts.is_empty() && snapshot.offset > sub.position => {
+                sub.phase = Phase::Snapshot { snapshot, part: 0 };
+                self.subscriptions.queue(stream);
+            }
+            Err(StoreError::Epoch { .. }) => self.log_replaced(stream),
+            _ => self.fail(stream),
+        }
+    }
+
+    fn send_snapshot_part(&mut self, stream: &StreamName) {
+        let Some(sub) = self.subscriptions.by_stream.get_mut(stream) else { return };
+        let Phase::Snapshot { snapshot, part } = &mut sub.phase else { return };
+        let (offset, is_first) = (snapshot.offset, *part == 0);
+        let Some(bytes) = snapshot.parts.get(*part).cloned() else { return };
+        let message = Down::Snapshot(SnapshotPart {
+            stream: stream.clone(),
+            offset,
+            check: snapshot.check,
+            part: *part as u64,
+            parts: snapshot.parts.len() as u64,
+            bytes_total: snapshot.parts.iter().map(|part| part.len() as u64).sum(),
+            records: if is_first { std::mem::take(&mut snapshot.records) } else { vec![] },
+            bytes,
+        });
+        *part += 1;
+        if *part == snapshot.parts.len() {
+            (sub.phase, sub.position) = (Phase::Following, offset);
+            sub.behind |= offset < sub.head;
+        }
+        let frame = message.encode();
+        self.subscriptions.sent(stream, offset, frame.len(), true);
+        self.out.push(Output::Send(frame));
+        self.subscriptions.queue(stream);
+    }
+
+    /// The store cannot be trusted with this stream: it is not served any more.
+    pub(super) fn fail(&mut self, stream: &StreamName) {
+        self.restart(stream);
+        if let Some(sub) = self.subscriptions.by_stream.get_mut(stream) {
+            sub.phase = Phase::Failed;
+        }
+        self.tell_error(stream, "stream-unavailable", false, "the relay cannot serve this stream");
+    }
+
+    pub(super) fn tell_error(&mut self, stream: &StreamName, code: &str, retry: bool, message: &str) {
+        let stream = Some(stream.clone());
+        self.out.tell(&Down::Error { stream, code: code.into(), retry, message: message.into() });
+    }
+}
