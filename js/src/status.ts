@@ -100,10 +100,8 @@ export const IDLE_STREAM: StreamStatus = {
 
 /** What this page adds to the engine's status. */
 export interface PageShare {
-  /** Writes made here that the engine has not committed, among them changes that are still open. */
+  /** Writes made here that the engine has not committed: also changes still open, and those that could not be saved. */
   readonly unsaved: number;
-  /** Document changes that could not be saved: they live in this page only. */
-  readonly lost: number;
   readonly outdated: boolean;
   /** Said instead of the engine's connection: the host waits, broke, or is gone. */
   readonly connection: Connection | null;
@@ -114,7 +112,7 @@ export interface PageShare {
 /** The status that apps see. Parts that did not change since `before` keep their reference. */
 export function toSyncStatus(engine: EngineStatus | null, page: PageShare, before: SyncStatus): SyncStatus {
   const storage = engine === null ? before.storage : toStorage(engine);
-  const unsaved = (engine?.unsaved ?? 0) + page.unsaved + page.lost;
+  const unsaved = (engine?.unsaved ?? 0) + page.unsaved;
   const pending = engine?.pending ?? before.pending;
   const onlyInMemory = storage.durability === "memory" && pending > 0;
   const next: SyncStatus = {

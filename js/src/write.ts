@@ -113,10 +113,26 @@ export class Write implements WriteHandle {
     this.#state.set({ stage: "empty" });
   }
 
+  /** From here on it goes as another write goes. */
+  follow(other: WriteHandle): void {
+    const copy = (): void => {
+      const state = other.getSnapshot();
+      if (state.stage === "empty") return this.markEmpty();
+      if (state.stage === "failed") return this.markFailed(state.error);
+      if (state.stage === "unsaved") return;
+      this.markSaved(state.id);
+      this.rename(state.id);
+      if (state.stage === "accepted") this.markAccepted(state.offset);
+      if (state.stage === "rejected") this.markRejected(state.error);
+    };
+    other.subscribe(copy);
+    copy();
+  }
+
   /** Its id changed (at most once, before it was accepted). */
   rename(id: string): void {
     const state = this.getSnapshot();
-    if (state.stage === "saved" || state.stage === "accepted") this.#state.set({ ...state, id: toEventId(id) });
+    if ((state.stage === "saved" || state.stage === "accepted") && state.id !== id) this.#state.set({ ...state, id: toEventId(id) });
   }
 }
 

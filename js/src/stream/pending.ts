@@ -16,11 +16,17 @@ export interface PendingEvent {
 /** The list, in the order in which the engine committed them; this page's unsaved ones at the end. */
 export class PendingEvents {
   readonly #events: PendingEvent[] = [];
+  /** The ids in the list, since every event of a catch-up is looked up in it. */
+  readonly #ids = new Set<string>();
   /** Ids that left the list while a first list was being fetched: they must not come back with it. */
   #settledMeanwhile: Set<string> | null = null;
 
   get list(): readonly PendingEvent[] {
     return this.#events;
+  }
+
+  has(id: string): boolean {
+    return this.#ids.has(id);
   }
 
   /** Written in this page a moment ago. */
@@ -30,7 +36,8 @@ export class PendingEvents {
 
   /** The engine committed an event. Gives the entry if it was not here yet (another tab's), else null. */
   markSaved(event: EngineLogEvent, write: Write | null): PendingEvent | null {
-    if (this.#events.some((known) => known.id === event.id)) return null;
+    if (this.#ids.has(event.id)) return null;
+    this.#ids.add(event.id);
     const own = write === null ? undefined : this.#events.find((known) => known.write === write);
     if (own !== undefined) {
       own.id = event.id;
@@ -50,8 +57,8 @@ export class PendingEvents {
   endFetch(events: readonly EngineLogEvent[]): boolean {
     const settled = this.#settledMeanwhile ?? new Set();
     this.#settledMeanwhile = null;
-    const known = new Set(this.#events.map((event) => event.id));
-    const missing = events.filter((event) => !known.has(event.id) && !settled.has(event.id));
+    const missing = events.filter((event) => !this.#ids.has(event.id) && !settled.has(event.id));
+    for (const { id } of missing) this.#ids.add(id);
     // What was saved while the list was on its way is newer than all that only the list knew.
     this.#events.unshift(...missing.map((event): PendingEvent => ({ id: event.id, kind: event.kind, time: event.time, payload: event.payload, write: null })));
     return missing.length > 0;
@@ -60,6 +67,7 @@ export class PendingEvents {
   /** It is in the log, or refused. Gives the entry. */
   remove(id: string): PendingEvent | null {
     this.#settledMeanwhile?.add(id);
+    if (!this.#ids.delete(id)) return null;
     const at = this.#events.findIndex((event) => event.id === id);
     return at < 0 ? null : this.#events.splice(at, 1)[0]!;
   }
@@ -73,7 +81,17 @@ export class PendingEvents {
   /** Its id changed. */
   rename(from: string, to: string): void {
     const event = this.#events.find((known) => known.id === from);
-    if (event !== undefined) event.id = to;
+    if (event === undefined) return;
+    event.id = to;
+    this.#ids.delete(from);
+    this.#ids.add(to);
+  }
+
+  /** Forgets what the engine knows too; this page's unsaved writes stay until they are answered. */
+  clearSaved(): void {
+    const unsaved = this.#events.filter((event) => event.id === null);
+    this.#events.splice(0, this.#events.length, ...unsaved);
+    this.#ids.clear();
   }
 
   #firstUnsaved(): number {

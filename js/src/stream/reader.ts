@@ -77,8 +77,8 @@ export class LogReader {
         const page = await this.#read(from, READ_BYTES_MAX);
         if (this.#closed) return;
         if (this.#offset !== from || this.#epoch !== epoch) continue; // reset meanwhile: this page is of the old log
-        if (from > 0 && page.epoch !== epoch) {
-          this.#forget();
+        if (from > 0 && (page.epoch !== epoch || page.after !== from)) {
+          this.#forget(); // another log, or this one began again: what was read is void
           continue;
         }
         this.#advance(page);

@@ -1,0 +1,142 @@
+/** The client: one user's local data and its connection. */
+import type { AppEvent, DocumentDefinition, StreamDefinition } from "./definitions.js";
+import { DocumentHandleImpl } from "./document-handle.js";
+import type { DocumentHandle } from "./document-types.js";
+import { editsOfChanges } from "./document-rejections.js";
+import { browserPorts } from "./engine/connect.js";
+import type { LinkOptions } from "./engine/link.js";
+import { SyncError } from "./errors.js";
+import { RejectionList, type Rejection } from "./rejections.js";
+import { Session } from "./session.js";
+import type { SyncStatus } from "./status.js";
+import type { Store } from "./store.js";
+import { StreamHandleImpl, type StreamHandle } from "./stream/stream-handle.js";
+import { WeakCache } from "./weak-cache.js";
+
+/** Options of {@link createClient}. */
+export interface ClientOptions {
+  /** The relay, `wss://…`. Left out: this device only (no relay, `accepted` never settles). */
+  readonly url?: string;
+  /**
+   * A JWT, or a function called before each connection, before expiry, and when the relay refused the last one.
+   * `null`: signed out; the connection is `needs-auth` and writes stay in the outbox. Never put in a URL.
+   */
+  readonly token?: string | ((why: { readonly refused: boolean }) => string | null | Promise<string | null>);
+  /** Name of the app's local data, the same in every tab. */
+  readonly database: string;
+  /** Who is signed in: the token's subject. Each user has local data of their own. Left out: anonymous. */
+  readonly user?: string;
+  /** `false`: never ask the browser for persistent storage; default: asked once, after the first write. */
+  readonly persist?: boolean;
+  /** For a strict content security policy or a bundler that needs help: where the two WASM files and the worker are. */
+  readonly assets?: { readonly engine?: string | URL; readonly document?: string | URL; readonly worker?: string | URL };
+  /** Lines for a support ticket; never content or tokens. */
+  readonly onLog?: (line: { readonly level: "info" | "warn" | "error"; readonly message: string }) => void;
+}
+
+/** One user's local data and its connection. All tabs with the same `database` and `user` share one engine. */
+export interface Client {
+  readonly database: string;
+  /** Null: anonymous. */
+  readonly user: string | null;
+  /** The document of that name. Opens nothing; cached per definition and name. */
+  document<T extends object>(definition: DocumentDefinition<T>, name: string): DocumentHandle<T>;
+  /** The stream of that name. Opens nothing; cached per definition and name. */
+  stream<E extends AppEvent>(definition: StreamDefinition<E>, name: string): StreamHandle<E>;
+  readonly status: Store<SyncStatus>;
+  /** What the relay refused, oldest first, until retried or discarded. Survives reload; the same in all tabs. */
+  readonly rejections: Store<readonly Rejection[]>;
+  /** Connects again after `needs-auth`, `stopped` or `disconnect`; asks for a fresh token. */
+  connect(): void;
+  /** Goes offline on purpose, in all tabs, until `connect`. */
+  disconnect(): void;
+  /** Resolves when the outbox is empty (each write accepted or rejected). Rejects with `signal.reason` on abort. */
+  flush(options?: { readonly signal?: AbortSignal }): Promise<void>;
+  /** Asks the browser to keep the data; call it from a click. Resolves to whether it will. */
+  requestPersistence(): Promise<boolean>;
+  /** Deletes this user's local data, outbox and rejections included, in all tabs; then the client is closed. */
+  deleteLocalData(): Promise<void>;
+  /** Closes this page's part; data stays. Handles keep their last snapshot; writes throw `closed`. */
+  close(): Promise<void>;
+}
+
+/** Makes a client. Does nothing until first use: safe at module level, under StrictMode, and on a server. */
+export function createClient(options: ClientOptions): Client {
+  return new ClientImpl(options, browserLink(options));
+}
+
+/** How a client reaches its engine in a browser. */
+function browserLink(options: ClientOptions): LinkOptions {
+  const engine = { url: options.url ?? null, database: options.database, user: options.user ?? null };
+  return {
+    engine,
+    wasm: address(options.assets?.engine),
+    hasToken: options.token !== undefined,
+    ports: browserPorts(engine, address(options.assets?.worker)),
+    locks: typeof navigator === "undefined" ? null : (navigator.locks ?? null),
+  };
+}
+
+/** Relative to the page, since a worker would read it relative to its own script. */
+function address(asset: string | URL | undefined): string | null {
+  if (asset === undefined) return null;
+  return typeof document === "undefined" ? String(asset) : new URL(asset, document.baseURI).href;
+}
+
+/** The one implementation; tests give it a link of their own. */
+export class ClientImpl implements Client {
+  readonly database: string;
+  readonly user: string | null;
+  readonly status: Store<SyncStatus>;
+  readonly rejections: Store<readonly Rejection[]>;
+  readonly #session: Session;
+  readonly #rejections: RejectionList;
+  readonly #documentAsset: string | null;
+  /** Definition to name to handle. */
+  readonly #handles = new WeakMap<object, WeakCache<string, object>>();
+
+  constructor(options: ClientOptions, link: LinkOptions) {
+    this.database = options.database;
+    this.user = options.user ?? null;
+    this.#documentAsset = address(options.assets?.document);
+    this.#session = new Session(options, link, { onRejections: () => this.#rejections.refresh() });
+    this.#rejections = new RejectionList(this.#session, editsOfChanges(this.#session, this.#documentAsset, (definition, name) => this.document(definition, name)));
+    this.status = this.#session.status;
+    this.rejections = this.#rejections.store;
+  }
+
+  readonly document = <T extends object>(definition: DocumentDefinition<T>, name: string): DocumentHandle<T> =>
+    this.#handle(definition, name, () => new DocumentHandleImpl<T>(this.#session, definition, name, this.#documentAsset));
+
+  readonly stream = <E extends AppEvent>(definition: StreamDefinition<E>, name: string): StreamHandle<E> =>
+    this.#handle(definition, name, () => new StreamHandleImpl<E>(this.#session, this.#rejections, definition, name));
+
+  readonly connect = (): void => this.#session.say({ type: "connect" });
+
+  readonly disconnect = (): void => this.#session.say({ type: "disconnect" });
+
+  readonly flush = (options: { readonly signal?: AbortSignal } = {}): Promise<void> => this.#session.flush(options.signal);
+
+  readonly requestPersistence = (): Promise<boolean> => this.#session.requestPersistence();
+
+  readonly deleteLocalData = async (): Promise<void> => {
+    await this.#session.call("deleteLocalData");
+    this.#end("the local data was deleted");
+  };
+
+  readonly close = async (): Promise<void> => {
+    this.#session.hide();
+    await this.#session.settle();
+    this.#end("the client was closed");
+  };
+
+  #end(why: string): void {
+    this.#session.end(new SyncError("closed", why));
+  }
+
+  #handle<H extends object>(definition: object, name: string, make: () => H): H {
+    const handles = this.#handles.get(definition) ?? new WeakCache<string, object>();
+    this.#handles.set(definition, handles);
+    return (handles.get(name) ?? handles.set(name, make())) as H;
+  }
+}

@@ -1,0 +1,18 @@
+/** Loads the document layer when the first document opens: an app of streams alone never pays for it. */
+import type { DocumentState } from "./document/index.js";
+import type { OpenOptions } from "./document/types.js";
+
+/** The loaded layer. */
+export interface DocumentLayer {
+  /** Opens a document under a fresh random actor. Throws `engine-failed`. */
+  open<T extends object>(options: Omit<OpenOptions, "actor">): DocumentState<T>;
+}
+
+/** `asset`: another address of the WASM file, from `ClientOptions.assets`. Rejects if it cannot be loaded; the next call tries again. */
+export async function loadDocuments(asset: string | null): Promise<DocumentLayer> {
+  const documents = await import("./document/index.js");
+  const module = await documents.loadDocumentModule(asset ?? undefined);
+  return {
+    open: (options) => documents.DocumentState.open(module, { ...options, actor: crypto.getRandomValues(new Uint8Array(16)) }),
+  };
+}

@@ -1,0 +1,346 @@
+/** What one client does with its host: the link, the fate of writes, and the feeds of streams. Started by first use. */
+import { SyncError, toSyncErrorCode, type SyncErrorInfo } from "./errors.js";
+import { Link, type HostPhase, type LinkOptions, type LinkTarget } from "./engine/link.js";
+import { askForPersistence, listenToPage } from "./engine/page-events.js";
+import type { EngineStatus, EventKind } from "./engine/engine.js";
+import type { HostCalls, PageEvent, PageMessage } from "./engine/protocol.js";
+import { formatOffset } from "./offset.js";
+import { IDLE_STATUS, toSyncStatus, type Connection, type SyncStatus } from "./status.js";
+import { callAll, ValueStore, type Unsubscribe } from "./store.js";
+import { Feed } from "./stream/feed.js";
+import type { FeedHost } from "./stream/feed-host.js";
+import { provideToken } from "./tokens.js";
+import { WeakCache } from "./weak-cache.js";
+import { rejectionError, type Write } from "./write.js";
+import type { ClientOptions } from "./client.js";
+
+/** A write on its way: to the engine (by number) or to the relay (by id). */
+interface OpenWrite {
+  readonly write: Write;
+  readonly feed: Feed;
+}
+
+/** The part of a session's life that others follow. */
+export interface SessionTarget {
+  /** The engine's list of rejections may have changed. */
+  onRejections(): void;
+}
+
+/** One client's session. */
+export class Session implements FeedHost, LinkTarget {
+  readonly status: ValueStore<SyncStatus>;
+  readonly hasRelay: boolean;
+  readonly user: string | null;
+  readonly #options: ClientOptions;
+  readonly #linkOptions: LinkOptions;
+  readonly #target: SessionTarget;
+  /** All feeds that somebody still has. */
+  readonly #feeds = new WeakCache<string, Feed>();
+  /** Those that must stay. */
+  readonly #open = new Set<Feed>();
+  readonly #unsaved = new Map<number, OpenWrite>();
+  readonly #unanswered = new Map<string, OpenWrite>();
+  /** Ids of writes of this page that are saved and unanswered: the engine's own count may be a message behind. */
+  readonly #awaited = new Set<string>();
+  readonly #hideListeners = new Set<() => void>();
+  readonly #ending = new AbortController();
+  #link: Link | null = null;
+  #phase: HostPhase = { phase: "starting" };
+  #engine: EngineStatus | null = null;
+  #lastWrite = 0;
+  #unsavedChanges = 0;
+  #outdated = false;
+  #askedForPersistence: boolean;
+
+  constructor(options: ClientOptions, linkOptions: LinkOptions, target: SessionTarget) {
+    this.#options = options;
+    this.#linkOptions = linkOptions;
+    this.#target = target;
+    this.user = options.user ?? null;
+    this.hasRelay = options.url !== undefined;
+    this.#askedForPersistence = options.persist === false;
+    this.status = new ValueStore<SyncStatus>(IDLE_STATUS, () => {
+      this.use();
+      return () => undefined;
+    });
+  }
+
+  /** Starts the engine, unless it runs. On a server there is no way to one, and nothing happens. */
+  use(): void {
+    if (this.#link !== null || this.ended !== null || this.#linkOptions.ports.length === 0) return;
+    this.#link = new Link(this.#linkOptions, this);
+    const stopListening = listenToPage((what) => this.say({ type: "hint", what }), () => this.hide());
+    this.#ending.signal.addEventListener("abort", stopListening);
+  }
+
+  /** The error that everything fails with once this session is over, else null. */
+  get ended(): SyncError | null {
+    return this.#phase.phase === "ended" ? this.#phase.error : null;
+  }
+
+  get connected(): boolean {
+    return this.#engine?.connection.state === "connected";
+  }
+
+  get trouble(): SyncErrorInfo | null {
+    const connection = this.#hostConnection();
+    return connection !== null && "error" in connection ? connection.error : null;
+  }
+
+  /** Null before the engine's first word. */
+  get engineStatus(): EngineStatus | null {
+    return this.#engine;
+  }
+
+  feed(name: string): Feed {
+    return this.#feeds.get(name) ?? this.#feeds.set(name, new Feed(name, this));
+  }
+
+  opened(feed: Feed): void {
+    this.#open.add(feed);
+  }
+
+  closed(feed: Feed): void {
+    this.#open.delete(feed);
+  }
+
+  /** Runs `listener` whenever this page is about to be hidden or left. */
+  onHide(listener: () => void): Unsubscribe {
+    this.#hideListeners.add(listener);
+    return () => this.#hideListeners.delete(listener);
+  }
+
+  /** Closes the open changes of documents: what this page wrote so far is on its way to the engine. */
+  hide(): void {
+    callAll(this.#hideListeners);
+  }
+
+  say(message: PageMessage): void {
+    this.use();
+    this.#link?.say(message);
+  }
+
+  call<M extends keyof HostCalls>(method: M, ...args: HostCalls[M]["args"]): Promise<HostCalls[M]["result"]> {
+    if (this.ended !== null) return Promise.reject(this.ended);
+    this.use();
+    // On a server nothing ever answers, as on a device whose engine never starts.
+    return this.#link?.call(method, ...args) ?? new Promise(() => undefined);
+  }
+
+  append(feed: Feed, write: Write, kind: EventKind, time: number, payload: Uint8Array, dependent: boolean): void {
+    this.#lastWrite += 1;
+    this.#unsaved.set(this.#lastWrite, { write, feed });
+    this.say({ type: "append", write: this.#lastWrite, stream: feed.name, kind, time, payload, dependent });
+    this.#update();
+  }
+
+  seen(stream: string, epoch: string, id: string, offset: number, check: string): void {
+    const open = this.#unanswered.get(id);
+    if (open === undefined || open.feed.name !== stream) return;
+    this.#unanswered.delete(id);
+    this.#awaited.delete(id);
+    open.write.markAccepted(formatOffset({ epoch, offset, check }));
+  }
+
+  countUnsaved(by: number): void {
+    this.#unsavedChanges += by;
+    this.#update();
+  }
+
+  reportOutdated(): void {
+    if (this.#outdated) return;
+    this.#outdated = true;
+    this.#update();
+  }
+
+  /** Resolves when the relay has answered every write of this device. */
+  async flush(signal: AbortSignal | undefined): Promise<void> {
+    this.use();
+    this.hide();
+    await until(this.status, () => {
+      if (this.ended !== null) throw this.ended;
+      const { savedOn, pending } = this.status.getSnapshot();
+      return this.#engine !== null && savedOn !== "none" && pending === 0;
+    }, signal);
+  }
+
+  /** Asks the browser to keep the data and tells the engine. Resolves to whether it will. */
+  async requestPersistence(once = false): Promise<boolean> {
+    const granted = await askForPersistence(once).catch(() => false);
+    await this.call("requestPersistence");
+    return granted;
+  }
+
+  /** Resolves when the engine has answered all writes of this page: in milliseconds, and never later than a second. */
+  settle(): Promise<void> {
+    if (this.#unsaved.size === 0) return Promise.resolve();
+    return until(this.status, () => this.#unsaved.size === 0, AbortSignal.timeout(1000)).catch(() => undefined);
+  }
+
+  /** Leaves the host. What is unsaved at this moment has been said to it and is still saved. */
+  end(error: SyncError): void {
+    if (this.#link !== null) this.#link.end(error);
+    else this.onPhase({ phase: "ended", error });
+  }
+
+  // ------------------------------------------------------------------------------------------------- what the link tells
+
+  token(refused: boolean): Promise<string | null> {
+    return provideToken(this.#options.token, refused, (message) => this.#options.onLog?.({ level: "warn", message }), this.#ending.signal);
+  }
+
+  onPhase(phase: HostPhase): void {
+    this.#phase = phase;
+    if (phase.phase === "ended") {
+      this.#ending.abort();
+      for (const { write } of [...this.#unsaved.values(), ...this.#unanswered.values()]) write.markFailed(phase.error);
+      this.#unsaved.clear();
+      this.#unanswered.clear();
+      for (const feed of this.#open) feed.fail(phase.error);
+    }
+    for (const feed of this.#open) feed.update();
+    this.#update();
+  }
+
+  onGrown(stream: string, epoch: string, upto: number): void {
+    this.#feeds.get(stream)?.onGrown(epoch, upto);
+  }
+
+  onEvent(event: PageEvent): void {
+    switch (event.type) {
+      case "status":
+        return this.#onStatus(event);
+      case "log":
+        return this.#options.onLog?.({ level: event.level, message: event.message });
+      case "appended": {
+        const open = event.write === null ? undefined : this.#unsaved.get(event.write);
+        if (open !== undefined) this.#onSaved(event.write!, open, event.event.id);
+        this.#feeds.get(event.stream)?.onSaved(event.event, open?.write ?? null);
+        break;
+      }
+      case "failed": {
+        const open = this.#unsaved.get(event.write);
+        this.#unsaved.delete(event.write);
+        open?.write.markFailed(new SyncError(toSyncErrorCode(event.code), event.message, { stream: event.stream }));
+        if (open !== undefined) open.feed.onFailed(open.write);
+        break;
+      }
+      case "applied":
+        for (const { id, offset, check } of event.events) this.seen(event.stream, event.epoch, id, offset ?? event.upto, check ?? "");
+        this.#feeds.get(event.stream)?.onApplied(event);
+        this.say({ type: "confirm", bytes: event.bytes });
+        break;
+      case "accepted":
+        for (const id of event.ids) {
+          this.#awaited.delete(id);
+          this.#unanswered.get(id)?.write.markAccepted(null);
+        }
+        break;
+      case "rejected":
+        for (const { id, code, reason } of event.rejections) {
+          this.#unanswered.get(id)?.write.markRejected(rejectionError(event.stream, code, reason));
+          this.#unanswered.delete(id);
+          this.#awaited.delete(id);
+        }
+        this.#feeds.get(event.stream)?.onRejected(event.rejections);
+        this.#target.onRejections();
+        break;
+      case "renamed":
+        this.#onRenamed(event.stream, event.from, event.to);
+        break;
+      case "reset":
+        this.#feeds.get(event.stream)?.onReset();
+        break;
+      case "stream":
+        this.#feeds.get(event.stream)?.onState(event);
+        break;
+    }
+    this.#update();
+  }
+
+  #onStatus(status: EngineStatus): void {
+    const before = this.#engine;
+    this.#engine = status;
+    this.#update();
+    if (before?.connection.state !== status.connection.state) for (const feed of this.#open) feed.update();
+    if (before?.rejected !== status.rejected) this.#target.onRejections();
+  }
+
+  #onSaved(number: number, open: OpenWrite, id: string): void {
+    this.#unsaved.delete(number);
+    this.#unanswered.set(id, open);
+    this.#awaited.add(id);
+    open.write.markSaved(id);
+    if (this.#askedForPersistence) return;
+    this.#askedForPersistence = true; // worth asking now: there is something to lose
+    this.requestPersistence(true).catch(() => undefined);
+  }
+
+  #onRenamed(stream: string, from: string, to: string): void {
+    const open = this.#unanswered.get(from);
+    if (open !== undefined) {
+      this.#unanswered.delete(from);
+      this.#unanswered.set(to, open);
+      if (this.#awaited.delete(from)) this.#awaited.add(to);
+      open.write.rename(to);
+    }
+    this.#feeds.get(stream)?.onRenamed(from, to);
+    this.#target.onRejections();
+  }
+
+  /** What the host is doing, where that is what an app should show instead of the engine's connection. */
+  #hostConnection(): Connection | null {
+    const phase = this.#phase;
+    switch (phase.phase) {
+      case "starting":
+        return this.#link === null ? null : { state: "connecting" };
+      case "running":
+        return null;
+      case "waiting": {
+        const error: SyncErrorInfo = { code: "engine-failed", message: "another tab, with another build of this app, holds the local data: close or reload it", retryable: true, stream: null };
+        return { state: "waiting", retryAt: 0, error }; // at once when the other one ends: there is no time to tell
+      }
+      case "broken":
+        return phase.error.retryable ? { state: "waiting", retryAt: 0, error: phase.error.toJSON() } : { state: "stopped", error: phase.error.toJSON() };
+      case "ended":
+        return phase.error.code === "closed" ? { state: "closed" } : { state: "stopped", error: phase.error.toJSON() };
+    }
+  }
+
+  #update(): void {
+    const engine = this.#engine === null ? null : { ...this.#engine, pending: Math.max(this.#engine.pending, this.#awaited.size) };
+    const share = {
+      unsaved: this.#unsaved.size + this.#unsavedChanges,
+      outdated: this.#outdated || this.ended?.code === "outdated-app",
+      connection: this.#hostConnection(),
+      hasRelay: this.hasRelay,
+    };
+    this.status.set(toSyncStatus(engine, share, this.status.getSnapshot()));
+  }
+}
+
+/** Resolves once `test` is true; tried now and after each change of `store`. Rejects with what `test` throws, or on abort. */
+export function until(store: { subscribe(listener: () => void): Unsubscribe }, test: () => boolean, signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let stop: Unsubscribe = () => undefined;
+    const settle = (end: () => void): void => {
+      stop();
+      signal?.removeEventListener("abort", onAbort);
+      end();
+    };
+    const onAbort = (): void => settle(() => reject(signal!.reason));
+    const attempt = (): boolean => {
+      try {
+        if (!test()) return false;
+        settle(resolve);
+      } catch (error) {
+        settle(() => reject(error));
+      }
+      return true;
+    };
+    if (signal?.aborted) return onAbort();
+    if (attempt()) return;
+    stop = store.subscribe(() => void attempt());
+    signal?.addEventListener("abort", onAbort);
+  });
+}

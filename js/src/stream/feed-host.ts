@@ -1,0 +1,28 @@
+/** What a feed needs of its session. */
+import type { EventKind } from "../engine/engine.js";
+import type { HostCalls, PageMessage } from "../engine/protocol.js";
+import type { SyncErrorInfo } from "../errors.js";
+import type { Write } from "../write.js";
+import type { Feed } from "./feed.js";
+
+/** A feed's way to the engine, and what it must know of the rest of the page. */
+export interface FeedHost {
+  /** False: this device only, so there is nobody to wait for. */
+  readonly hasRelay: boolean;
+  /** The relay is connected, so its answer is on its way. */
+  readonly connected: boolean;
+  /** The host does not run (it waits, or broke and tries again): shown with every stream that is loading. */
+  readonly trouble: SyncErrorInfo | null;
+  say(message: PageMessage): void;
+  call<M extends keyof HostCalls>(method: M, ...args: HostCalls[M]["args"]): Promise<HostCalls[M]["result"]>;
+  /** Sends a write to the engine and follows its fate. */
+  append(feed: Feed, write: Write, kind: EventKind, time: number, payload: Uint8Array, dependent: boolean): void;
+  /** A write of this page was seen in the log. */
+  seen(stream: string, epoch: string, id: string, offset: number, check: string): void;
+  /** The feed stays in memory from here on, whoever forgets it. */
+  opened(feed: Feed): void;
+  /** The feed may go with its last handle. */
+  closed(feed: Feed): void;
+  countUnsaved(by: number): void;
+  reportOutdated(): void;
+}
