@@ -63,8 +63,8 @@ pub enum Answer {
     Heal(Result<Healed, StoreError>),
     /// To [`Request::Read`](super::Request::Read).
     Read(Result<ReadAnswer, StoreError>),
-    /// To [`Request::Snapshot`](super::Request::Snapshot). `None`: the stream has none.
-    Snapshot(Result<Option<Snapshot>, StoreError>),
+    /// To [`Request::Snapshot`](super::Request::Snapshot). With its log; `None`: the stream has none.
+    Snapshot(Result<Option<(Epoch, Snapshot)>, StoreError>),
 }
 
 /// What one commit brought to a stream, with the frame that all its subscribers share.

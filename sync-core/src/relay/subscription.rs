@@ -452,14 +452,15 @@ impl Relay {
         &mut self,
         number: u64,
         stream: &StreamName,
-        answer: Result<Option<Snapshot>, StoreError>,
+        answer: Result<Option<(Epoch, Snapshot)>, StoreError>,
     ) {
         let Some(sub) = self.subscriptions.by_stream.get_mut(stream).filter(|sub| sub.waits_for == Some(number)) else {
             return;
         };
         sub.waits_for = None;
         match answer {
-            Ok(Some(snapshot)) if !snapshot.parts.is_empty() && snapshot.offset > sub.position => {
+            Ok(Some((epoch, _))) if epoch != sub.epoch => self.log_replaced(stream),
+            Ok(Some((_, snapshot))) if !snapshot.parts.is_empty() && snapshot.offset > sub.position => {
                 sub.phase = Phase::Snapshot { snapshot, part: 0 };
                 self.subscriptions.queue(stream);
             }
