@@ -27,18 +27,26 @@ export interface Handle {
 /** The part of a handle that both kinds share: it shows its feed's status, unless the name belongs to the other kind. */
 export abstract class FeedHandle implements Handle {
   readonly name: string;
-  readonly status: ValueStore<StreamStatus>;
+  readonly status: Store<StreamStatus>;
   protected readonly feed: Feed;
   protected readonly readiness: Ready;
   readonly #kind: "document" | "stream";
   readonly #host: FeedHost;
+  readonly #status: ValueStore<StreamStatus>;
 
   protected constructor(feed: Feed, kind: "document" | "stream", host: FeedHost) {
     this.feed = feed;
     this.name = feed.name;
     this.#kind = kind;
     this.#host = host;
-    this.status = new ValueStore<StreamStatus>(feed.status.getSnapshot(), () => this.hold());
+    this.#status = new ValueStore<StreamStatus>(feed.status.getSnapshot(), () => this.hold());
+    this.status = {
+      getSnapshot: () => {
+        this.onFeedStatus(); // with no subscriber of its own, a handle is not told what others do with its stream
+        return this.#status.getSnapshot();
+      },
+      subscribe: this.#status.subscribe,
+    };
     this.readiness = new Ready(() => this.hold()());
   }
 
@@ -69,7 +77,7 @@ export abstract class FeedHandle implements Handle {
     const status = this.feed.status.getSnapshot();
     const failure = this.failure;
     const phase = failure !== null ? "failed" : status.phase === "ready" && !this.hasContent() ? "loading" : status.phase;
-    this.status.set(keepSame(this.status.getSnapshot(), { ...status, phase, error: failure?.toJSON() ?? status.error }));
+    this.#status.set(keepSame(this.#status.getSnapshot(), { ...status, phase, error: failure?.toJSON() ?? status.error }));
     if (failure !== null) this.readiness.reject(failure);
     else if (phase === "ready") this.readiness.resolve();
     else if (phase === "idle") this.readiness.renew();

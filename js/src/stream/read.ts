@@ -32,14 +32,16 @@ export async function* readEvents<E extends AppEvent>(
       place = start.offset;
     }
     const from = place;
-    const end = follow ? Infinity : headNow(session, feed);
-    while (place < end) {
+    let end = Infinity;
+    for (let first = true; place < end; first = false) {
       signal?.throwIfAborted();
       const page: EngineLogPage = await aborted(session.call("read", feed.name, place, READ_BYTES_MAX), signal);
       if (place > 0 && (page.epoch !== epoch || page.after !== place)) throw replaced(feed);
+      // The answer came after all that the engine had told at the call, so now the head of then is known.
+      if (first && !follow) end = headNow(session, feed);
       if (page.upto <= place) {
         // The end of the local log. Offline, or with nothing left to come, that is the end.
-        if (!follow && (!session.connected || feed.state?.caughtUp === true)) break;
+        if (place >= end || (!follow && (!session.connected || feed.state?.caughtUp === true))) break;
         await reach(session, feed, place + 1, signal, follow);
         if (!follow && feed.cursor <= place) break;
         continue;

@@ -1,0 +1,107 @@
+/** Pages and a host around a fake engine, speaking over real message channels. */
+import { afterEach } from "vitest";
+import { ClientImpl, type ClientOptions } from "../src/client.js";
+import type { EngineOptions, StartEngine } from "../src/engine/engine.js";
+import { greet } from "../src/engine/greeting.js";
+import { Host } from "../src/engine/host.js";
+import type { LinkOptions } from "../src/engine/link.js";
+import { FakeEngine } from "./fake-engine.js";
+
+/** Exclusive locks with a queue each: what `navigator.locks` is to a browser. */
+export class FakeLocks {
+  readonly #queues = new Map<string, (() => void)[]>();
+
+  request(name: string, options: unknown, callback?: unknown): Promise<unknown> {
+    const signal = (options as { signal?: AbortSignal }).signal;
+    const run = (callback ?? options) as () => unknown;
+    return new Promise((resolve, reject) => {
+      const queue = this.#queues.get(name) ?? [];
+      this.#queues.set(name, queue);
+      const turn = (): void => {
+        void Promise.resolve(run()).then(resolve, reject).finally(() => {
+          queue.shift();
+          queue[0]?.();
+        });
+      };
+      queue.push(turn);
+      if (queue.length === 1) turn();
+      signal?.addEventListener("abort", () => {
+        const at = queue.indexOf(turn);
+        if (at > 0) queue.splice(at, 1); // one that runs is not stopped by its signal
+        reject(signal.reason);
+      });
+    });
+  }
+}
+
+export class World {
+  readonly engineOptions: EngineOptions = { url: "wss://relay.test", database: "test", user: null };
+  readonly locks = new FakeLocks() as unknown as LockManager;
+  readonly hosts: Host[] = [];
+  readonly clients: ClientImpl[] = [];
+  engine!: FakeEngine;
+  readonly host: Host;
+  /** Runs when an engine was made, before anything is asked of it. */
+  prepare: (engine: FakeEngine) => void = () => undefined;
+  start: StartEngine = async (_options, listener) => {
+    this.engine = new FakeEngine(listener);
+    this.prepare(this.engine);
+    return this.engine;
+  };
+
+  constructor() {
+    this.host = this.newHost();
+    worlds.add(this);
+  }
+
+  newHost(): Host {
+    const host = new Host(this.engineOptions, { load: async () => this.start, locks: this.locks });
+    this.hosts.push(host);
+    return host;
+  }
+
+  link(options: Partial<ClientOptions> = {}, host: Host = this.host): LinkOptions {
+    return {
+      engine: this.engineOptions,
+      wasm: null,
+      hasToken: options.token !== undefined,
+      locks: this.locks,
+      ports: [() => {
+        const { port1, port2 } = new MessageChannel();
+        greet(port2, () => host);
+        return port1;
+      }],
+    };
+  }
+
+  client(options: Partial<ClientOptions> = {}, host: Host = this.host): ClientImpl {
+    const client = new ClientImpl({ url: this.engineOptions.url!, database: "test", ...options }, this.link(options, host));
+    this.clients.push(client);
+    return client;
+  }
+
+  async end(): Promise<void> {
+    for (const client of this.clients) await client.close();
+    for (const host of this.hosts) await host.stop();
+  }
+}
+
+const worlds = new Set<World>();
+
+afterEach(async () => {
+  for (const world of worlds) await world.end();
+  worlds.clear();
+});
+
+/** Lets messages, microtasks and one frame pass. */
+export async function settle(ms = 60): Promise<void> {
+  await new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+/** Tries until it is true; fails the test after a second. */
+export async function eventually(test: () => boolean, what = "it never became true"): Promise<void> {
+  for (const end = Date.now() + 1000; !test(); ) {
+    if (Date.now() > end) throw new Error(what);
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+}
