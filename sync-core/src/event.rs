@@ -184,7 +184,8 @@ impl Run {
         }
         runs
     }
-    fn put(&mut self, event: &Event) {
+    /// Adds an event that follows the last one.
+    pub fn put(&mut self, event: &Event) {
         let index = self.bodies.len();
         if let Bodies::Contents(contents) = &mut self.bodies {
             contents.push(event.content.clone());
