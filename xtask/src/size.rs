@@ -41,8 +41,10 @@ const BUDGETS: [Budget; 2] = [
     },
 ];
 
-/// Shown, without a budget: they are looked at when they have been built.
+/// Shown, without a budget, when they have been built.
 const OTHERS: [&str; 3] = ["js/wasm/document/document.js", "js/dist", "demo/dist"];
+/// Copies of what was shown before.
+const COPIES: &str = "js/dist/wasm";
 
 /// The sizes of some bytes.
 #[derive(Clone, Copy, Default)]
@@ -101,7 +103,7 @@ fn files(path: &Path) -> Result<Vec<PathBuf>> {
         return Ok(vec![path.to_owned()]);
     }
     let mut found = Vec::new();
-    if path.is_dir() {
+    if path.is_dir() && path != root().join(COPIES) {
         for entry in path.read_dir().with_context(|| format!("could not read {}", shown(path)))? {
             let path = entry?.path();
             let loaded = path.extension().is_some_and(|kind| ["js", "css", "wasm", "html"].iter().any(|k| kind == *k));

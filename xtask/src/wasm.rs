@@ -1,7 +1,7 @@
 //! `cargo xtask wasm`: the two WebAssembly modules with their JavaScript, in `js/wasm/`.
 
 use crate::run::run;
-use crate::workspace::{read, root, shown, target};
+use crate::workspace::{read, read_text, root, shown, target};
 use crate::{npm, rust};
 use anyhow::{Context as _, Result, bail};
 use std::fs;
@@ -76,14 +76,15 @@ fn remapped_paths() -> Result<String> {
 /// From cargo's module to what the package ships, unless it was made from the same module before.
 fn finish(module: &Module, input: &Path, dev: bool) -> Result<()> {
     let folder = folder(module.name);
-    let stamp_path = folder.join(".made-from");
+    // In a file that the package does not ship.
+    let stamped = format!("{}_bg.wasm.d.ts", module.name);
     let stamp = stamp(input, dev)?;
-    if fs::read_to_string(&stamp_path).is_ok_and(|made_from| made_from == stamp) {
+    if fs::read_to_string(folder.join(&stamped)).is_ok_and(|text| text.ends_with(&stamp)) {
         println!("{} is up to date", shown(&folder));
         return Ok(());
     }
-    // Made beside and moved at the end, so that nobody sees half a module.
-    let fresh = folder.with_extension(format!("new-{}", std::process::id()));
+    // Made elsewhere and moved at the end, so that nobody sees half a module.
+    let fresh = root().join("node_modules/.cache/tidelog").join(format!("{}-{}", module.name, std::process::id()));
     remove_folder(&fresh)?;
     println!("wasm-bindgen: {} -> {}", shown(input), shown(&folder));
     let mut bindgen = Bindgen::new();
@@ -101,15 +102,22 @@ fn finish(module: &Module, input: &Path, dev: bool) -> Result<()> {
         let bytes = bytes.to_str().context("the path of the repository is not Unicode")?;
         run(&npm::program("wasm-opt")?, WASM_OPT_FLAGS.into_iter().chain([bytes, "--output", bytes])).go()?;
     }
-    fs::write(fresh.join(".made-from"), stamp)?;
+    let stamped = fresh.join(stamped);
+    fs::write(&stamped, read_text(&stamped)? + &stamp)?;
     remove_folder(&folder)?;
+    fs::create_dir_all(root().join("js/wasm")).context("could not make js/wasm")?;
     fs::rename(&fresh, &folder).with_context(|| format!("could not write {}", shown(&folder)))
 }
 
-/// Names all that the result depends on. The module itself names the version of wasm-bindgen that it must meet.
+/// A line that stands for all that the result depends on. The module itself names the version of wasm-bindgen that it must
+/// meet.
 fn stamp(input: &Path, dev: bool) -> Result<String> {
-    let optimised = if dev { String::new() } else { format!("{} {WASM_OPT_FLAGS:?}", npm::version("binaryen")?) };
-    Ok(format!("{} {optimised}\n", blake3::hash(&read(input)?)))
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&read(input)?);
+    if !dev {
+        hasher.update(format!("{} {WASM_OPT_FLAGS:?}", npm::version("binaryen")?).as_bytes());
+    }
+    Ok(format!("// Made from {}\n", hasher.finalize()))
 }
 
 fn remove_folder(folder: &Path) -> Result<()> {

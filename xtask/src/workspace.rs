@@ -29,6 +29,11 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).with_context(|| format!("could not read {}", shown(path)))
 }
 
+/// Reads a text file; the error names it.
+pub fn read_text(path: &Path) -> Result<String> {
+    fs::read_to_string(path).with_context(|| format!("could not read {}", shown(path)))
+}
+
 /// Reads a JSON file; the error names it.
 pub fn read_json(path: &Path) -> Result<Value> {
     serde_json::from_slice(&read(path)?).with_context(|| format!("{} is not JSON", shown(path)))
