@@ -8,8 +8,19 @@ export interface DocumentLayer {
   open<T extends object>(options: Omit<OpenOptions, "actor">): DocumentState<T>;
 }
 
+const loaded = new Map<string | null, Promise<DocumentLayer>>();
+
 /** `asset`: another address of the WASM file, from `ClientOptions.assets`. Rejects if it cannot be loaded; the next call tries again. */
-export async function loadDocuments(asset: string | null): Promise<DocumentLayer> {
+export function loadDocuments(asset: string | null): Promise<DocumentLayer> {
+  const known = loaded.get(asset);
+  if (known !== undefined) return known;
+  const loading = load(asset);
+  loaded.set(asset, loading);
+  loading.catch(() => loaded.delete(asset));
+  return loading;
+}
+
+async function load(asset: string | null): Promise<DocumentLayer> {
   const documents = await import("./document/index.js");
   const module = await documents.loadDocumentModule(asset ?? undefined);
   return {

@@ -25,3 +25,4 @@ export type { EventInfo, Logged } from "./stream/events.js";
 export type { ReadOptions, StreamHandle } from "./stream/stream-handle.js";
 export type { ViewHandle } from "./stream/view.js";
 export type { WriteHandle, WriteState } from "./write.js";
+export { splice, updateText } from "./document/index.js";

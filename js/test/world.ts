@@ -98,6 +98,20 @@ export async function settle(ms = 60): Promise<void> {
   await new Promise((resolve) => setTimeout(resolve, ms));
 }
 
+/** Lets what is under way between ports go on, with timers standing still. */
+export async function turns(count = 20): Promise<void> {
+  for (let n = 0; n < count; n += 1) {
+    await new Promise<void>((resolve) => {
+      const { port1, port2 } = new MessageChannel();
+      port1.onmessage = () => {
+        port1.close();
+        resolve();
+      };
+      port2.postMessage(0);
+    });
+  }
+}
+
 /** Tries until it is true; fails the test after a second. */
 export async function eventually(test: () => boolean, what = "it never became true"): Promise<void> {
   for (const end = Date.now() + 1000; !test(); ) {

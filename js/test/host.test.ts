@@ -1,0 +1,253 @@
+/** The conversation between pages and their host: versions, locks, vanished pages, tokens, the window. */
+import { afterEach, expect, test, vi } from "vitest";
+import { defineStream, event } from "../src/index.js";
+import { PAGE_WINDOW_BYTES, PROTOCOL_VERSION, pageLockName, type HostMessage, type PageMessage } from "../src/engine/protocol.js";
+import { greet } from "../src/engine/greeting.js";
+import { json } from "./fake-engine.js";
+import { eventually, settle, turns, World } from "./world.js";
+
+const Orders = defineStream({ events: { paid: event<{ amount: number }>(), closed: event() } });
+
+afterEach(() => vi.useRealTimers());
+
+/** A page that speaks for itself. */
+function rawPage(world: World, hello: Partial<Extract<PageMessage, { type: "hello" }>> = {}) {
+  const { port1, port2 } = new MessageChannel();
+  const heard: HostMessage[] = [];
+  greet(port2, () => world.host);
+  port1.onmessage = ({ data }: MessageEvent<HostMessage>) => void heard.push(data);
+  const say = (message: PageMessage): void => port1.postMessage(message);
+  say({ type: "hello", protocol: PROTOCOL_VERSION, page: "raw", locked: false, engine: world.engineOptions, wasm: null, hasToken: false, ...hello });
+  return { heard, say, port: port1 };
+}
+
+test("a page of another version is refused and sees outdated-app; the engine is not started for it", async () => {
+  const world = new World();
+  const page = rawPage(world, { protocol: PROTOCOL_VERSION + 1 });
+  await eventually(() => page.heard.length === 1);
+  expect(page.heard).toEqual([{ type: "refused", protocol: PROTOCOL_VERSION }]);
+  expect(world.engine).toBeUndefined();
+  page.port.close();
+});
+
+test("a host of another version: the client stops with outdated-app, and everything asked of it fails", async () => {
+  const world = new World();
+  const link = world.link();
+  const { ClientImpl } = await import("../src/client.js");
+  const client = new ClientImpl({ url: "wss://relay.test", database: "test" }, {
+    ...link,
+    ports: [() => {
+      const { port1, port2 } = new MessageChannel();
+      port2.onmessage = () => port2.postMessage({ type: "refused", protocol: 99 });
+      return port1;
+    }],
+  });
+  const orders = client.stream(Orders, "orders");
+  await expect(orders.ready).rejects.toMatchObject({ code: "outdated-app" });
+  expect(client.status.getSnapshot()).toMatchObject({ outdated: true, connection: { state: "stopped", error: { code: "outdated-app" } } });
+  expect(orders.status.getSnapshot()).toMatchObject({ phase: "failed", error: { code: "outdated-app" } });
+  expect(() => orders.append({ type: "closed" })).toThrow("another build");
+});
+
+test("a second host waits for the first one's lock, says so, and starts when the first ends", async () => {
+  const world = new World();
+  const first = world.client();
+  first.status.subscribe(() => undefined);
+  await eventually(() => first.status.getSnapshot().connection.state === "connected");
+  const engine = world.engine;
+  const second = world.client({}, world.newHost());
+  second.status.subscribe(() => undefined);
+  await eventually(() => second.status.getSnapshot().connection.state === "waiting");
+  expect(second.status.getSnapshot().connection).toMatchObject({ error: { code: "engine-failed", retryable: true } });
+  expect(world.engine).toBe(engine);
+  await world.host.stop();
+  await eventually(() => second.status.getSnapshot().connection.state === "connected");
+  expect(world.engine).not.toBe(engine);
+});
+
+test("a page that vanishes is noticed by its lock; its streams close 30 s later, unless it comes back", async () => {
+  const world = new World();
+  let die!: () => void;
+  void world.locks.request(pageLockName("mortal"), () => new Promise<void>((resolve) => { die = resolve; }));
+  const page = rawPage(world, { page: "mortal", locked: true });
+  page.say({ type: "open", stream: "orders" });
+  await eventually(() => world.engine?.calls.includes("open orders") === true);
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  die();
+  await turns();
+  await vi.advanceTimersByTimeAsync(29_000);
+  expect(world.engine.calls).not.toContain("close orders");
+  await vi.advanceTimersByTimeAsync(2000);
+  expect(world.engine.calls).toContain("close orders");
+  expect(world.engine.calls).toContain("stop"); // nobody is left
+  page.port.close();
+});
+
+test("a stream stays open 30 s after its last user in the page", async () => {
+  const world = new World();
+  const orders = world.client().stream(Orders, "orders");
+  const release = orders.keepOpen();
+  await eventually(() => world.engine?.calls.includes("open orders") === true);
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  release();
+  await vi.advanceTimersByTimeAsync(29_000);
+  expect(orders.status.getSnapshot().phase).not.toBe("idle");
+  await vi.advanceTimersByTimeAsync(1500);
+  expect(orders.status.getSnapshot().phase).toBe("idle");
+  vi.useRealTimers();
+  await eventually(() => world.engine.calls.includes("close orders"));
+});
+
+test("a page that does not confirm gets no more than its window, and then reads", async () => {
+  const world = new World();
+  const page = rawPage(world);
+  page.say({ type: "open", stream: "orders" });
+  await eventually(() => world.engine?.calls.includes("open orders") === true);
+  const large = json("paid", { amount: 1, note: "x".repeat(300_000) });
+  for (let n = 0; n < 8; n += 1) world.engine.deliver("orders", [large]);
+  await settle();
+  const batches = page.heard.filter((message) => message.type === "event" && message.event.type === "applied");
+  const bytes = batches.reduce((sum, message) => sum + (message as { event: { bytes: number } }).event.bytes, 0);
+  expect(batches).toHaveLength(4);
+  expect(bytes).toBeLessThan(PAGE_WINDOW_BYTES + large.byteLength + 1024);
+  expect(page.heard.filter((message) => message.type === "grown")).toHaveLength(4);
+  page.say({ type: "confirm", bytes });
+  await settle();
+  world.engine.deliver("orders", [json("closed")]);
+  await settle();
+  expect(page.heard.filter((message) => message.type === "event" && message.event.type === "applied")).toHaveLength(5);
+  page.say({ type: "bye" });
+});
+
+test("a token is asked of the newest page that can give one; when it vanishes, of another", async () => {
+  const world = new World();
+  const asked: string[] = [];
+  const old = world.client({ token: ({ refused }) => { asked.push(`old ${refused}`); return "token of old"; } });
+  old.status.subscribe(() => undefined);
+  await eventually(() => old.status.getSnapshot().connection.state === "connected");
+  const young = rawPage(world, { hasToken: true });
+  await eventually(() => young.heard.length > 0);
+  world.engine.tell({ type: "needs-token", refused: true });
+  await eventually(() => young.heard.some((message) => message.type === "token"));
+  expect(asked).toEqual([]);
+  young.say({ type: "bye" });
+  await eventually(() => world.engine.tokens.length === 1);
+  expect(asked).toEqual(["old true"]);
+  expect(world.engine.tokens).toEqual(["token of old"]);
+});
+
+test("a token function that throws is asked again; null means signed out; a plain token is used once", async () => {
+  const world = new World();
+  let attempts = 0;
+  const log: string[] = [];
+  const client = world.client({
+    token: async () => {
+      attempts += 1;
+      if (attempts === 1) throw new TypeError("secret-token");
+      return null;
+    },
+    onLog: ({ message }) => log.push(message),
+  });
+  client.status.subscribe(() => undefined);
+  await eventually(() => world.engine !== undefined);
+  world.engine.tell({ type: "needs-token", refused: false });
+  await new Promise((resolve) => setTimeout(resolve, 1100));
+  await eventually(() => world.engine.tokens.length === 1);
+  expect(world.engine.tokens).toEqual([null]);
+  expect(log.join()).toContain("the token function failed");
+  expect(log.join()).not.toContain("secret-token");
+});
+
+test("an engine that cannot start is tried three times more, then the pages are told", async () => {
+  const world = new World();
+  let attempts = 0;
+  world.start = async () => {
+    attempts += 1;
+    throw { code: "engine-failed", message: "no memory" };
+  };
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  const client = world.client();
+  const ready = client.stream(Orders, "orders").ready;
+  const outcome = ready.catch((error: unknown) => error);
+  for (let n = 0; n < 60; n += 1) {
+    await turns(1);
+    await vi.advanceTimersByTimeAsync(200);
+  }
+  expect(attempts).toBe(4);
+  expect(await outcome).toMatchObject({ code: "engine-failed", message: "no memory" });
+  expect(client.status.getSnapshot().connection).toMatchObject({ state: "stopped" });
+});
+
+test("local data that is newer than this build is told at once, not retried", async () => {
+  const world = new World();
+  let attempts = 0;
+  world.start = async () => {
+    attempts += 1;
+    throw { code: "outdated-app", message: "the local data is of a newer build" };
+  };
+  const client = world.client();
+  await expect(client.stream(Orders, "orders").ready).rejects.toMatchObject({ code: "outdated-app" });
+  expect(attempts).toBe(1);
+  expect(client.status.getSnapshot().outdated).toBe(true);
+});
+
+test("deleting the local data closes the client in every tab, and the next client starts anew", async () => {
+  const world = new World();
+  const [one, two] = [world.client(), world.client()];
+  await one.stream(Orders, "orders").append({ type: "closed" }).saved;
+  two.status.subscribe(() => undefined);
+  await eventually(() => two.status.getSnapshot().connection.state === "connected");
+  await one.deleteLocalData();
+  await eventually(() => two.status.getSnapshot().connection.state === "closed");
+  expect(one.status.getSnapshot().connection).toEqual({ state: "closed" });
+  expect(() => one.stream(Orders, "orders").append({ type: "closed" })).toThrow(expect.objectContaining({ code: "closed" }));
+  expect(() => two.stream(Orders, "orders").append({ type: "closed" })).toThrow(expect.objectContaining({ code: "closed" }));
+  const engine = world.engine;
+  const three = world.client();
+  await three.stream(Orders, "orders").append({ type: "closed" }).saved;
+  expect(world.engine).not.toBe(engine);
+});
+
+test("a page's end does not lose what it had said: close waits for the writes", async () => {
+  const world = new World();
+  const client = world.client();
+  const write = client.stream(Orders, "orders").append({ type: "closed" });
+  await client.close();
+  expect(await write.saved).not.toBeNull();
+  await expect(write.accepted).rejects.toMatchObject({ code: "closed" });
+  expect(write.getSnapshot().stage).toBe("saved");
+});
+
+test("a port that fails hands over to the next one, with all that was said", async () => {
+  const world = new World();
+  const link = world.link();
+  const { ClientImpl } = await import("../src/client.js");
+  const client = new ClientImpl({ url: "wss://relay.test", database: "test" }, {
+    ...link,
+    ports: [
+      () => { throw new Error("forbidden by the content security policy"); },
+      (onFailed) => {
+        setTimeout(onFailed, 5);
+        return new MessageChannel().port1;
+      },
+      ...link.ports,
+    ],
+  });
+  expect(await client.stream(Orders, "orders").append({ type: "closed" }).saved).toContain(":1");
+  await client.close();
+});
+
+test("visibility is that of all pages together; the network is passed on", async () => {
+  const world = new World();
+  const [one, two] = [rawPage(world), rawPage(world)];
+  await eventually(() => world.engine !== undefined);
+  one.say({ type: "hint", what: "hidden" });
+  await settle(10);
+  expect(world.engine.calls).not.toContain("hint hidden");
+  two.say({ type: "hint", what: "hidden" });
+  await eventually(() => world.engine.calls.includes("hint hidden"));
+  one.say({ type: "hint", what: "offline" });
+  await eventually(() => world.engine.calls.includes("hint offline"));
+  one.say({ type: "bye" });
+  two.say({ type: "bye" });
+});
