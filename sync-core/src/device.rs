@@ -1,7 +1,712 @@
 //! The device: a local event log and a consumer offset for each stream it follows.
+//!
+//! `input.rs` and `output.rs` are all that it can be told and all that it asks for. Inside: `session.rs` the connection,
+//! `stream.rs` a stream and its own events, `sending.rs` what goes to the relay, `reconciling.rs` what the relay says of
+//! own events, `applying.rs` what comes from the log, `healing.rs` what a log that is gone had, `causes.rs` order across
+//! streams, `opening.rs` and `rows.rs` the local store.
 
+mod applying;
+mod causes;
+mod healing;
 mod input;
+mod io;
+mod opening;
 mod output;
+mod ranges;
+mod reconciling;
+mod rows;
+mod sending;
+mod session;
+mod stream;
 
 pub use input::{Append, Input, Socket, StorageError};
 pub use output::{Connection, Notice, Output, Own, Page, Rejection, StreamState, Table, Write};
+
+use crate::digest;
+use crate::event::{Content, Event};
+use crate::ids::*;
+use crate::limits::*;
+use crate::time::Millis;
+use crate::wire::{Access, Down, Message, Subscribed, Up};
+use applying::Next;
+use bytes::Bytes;
+use causes::{Asked, Others};
+use io::{Effect, Io};
+use opening::{Deferred, Start};
+use rows::OwnEvent;
+use session::Session;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use stream::{Held, Life, Link, Phase, Stream};
+
+/// A link that was given up so often without progress is a broken relay's: the connection is dropped and backed off.
+const ASKS_MAX: u32 = 5;
+
+/// What a device is made with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// There is a relay to connect to. Otherwise this device is alone, for good.
+    pub relay: bool,
+    /// The relay wants a token: ask the shell for one before dialling.
+    pub wants_token: bool,
+}
+
+/// See the module and the crate's first page.
+pub struct Device {
+    options: Options,
+    io: Io,
+    session: Session,
+    start: Start,
+    /// What came before the local store was read.
+    queue: VecDeque<Input>,
+    producer: ProducerId,
+    streams: BTreeMap<StreamName, Box<Stream>>,
+    names: BTreeMap<StreamHash, StreamName>,
+    /// Appends to streams that are being loaded.
+    waiting: BTreeMap<StreamName, Vec<Append>>,
+    deferred: Vec<(u64, Deferred)>,
+    asked: BTreeMap<StreamName, Asked>,
+    /// Streams to look at before the step ends, those whose record is to be written, those that wait for another stream.
+    touched: BTreeSet<StreamName>,
+    dirty: BTreeSet<StreamName>,
+    frames: u64,
+    advances: u64,
+    woken_at: Option<Millis>,
+}
+
+impl Device {
+    /// A device that begins by reading its local store. `seed`: 32 random bytes, new at every start.
+    pub fn new(seed: [u8; 32], options: Options) -> Device {
+        let mut device = Device {
+            options,
+            io: Io::new(seed),
+            session: Session::new(options.wants_token),
+            start: Start::Loading(0),
+            queue: VecDeque::new(),
+            producer: ProducerId::default(),
+            streams: BTreeMap::new(),
+            names: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+            deferred: vec![],
+            asked: BTreeMap::new(),
+            touched: BTreeSet::new(),
+            dirty: BTreeSet::new(),
+            frames: 0,
+            advances: 0,
+            woken_at: None,
+        };
+        device.begin();
+        device
+    }
+
+    /// Takes one input. Drain [`Device::poll_output`] before the next (the drain rule).
+    pub fn handle_input(&mut self, now: Millis, input: Input) {
+        debug_assert!(self.io.outputs.is_empty() || matches!(self.start, Start::Loading(_)), "the drain rule");
+        self.io.now = self.io.now.max(now);
+        let is_answer = matches!(input, Input::Loaded { .. } | Input::Committed { .. } | Input::StorageFailed(_));
+        if !is_answer && matches!(self.start, Start::Loading(_)) {
+            self.queue.push_back(input);
+            return;
+        }
+        self.take(input);
+        while !matches!(self.start, Start::Loading(_)) {
+            let Some(input) = self.queue.pop_front() else { break };
+            self.take(input);
+        }
+        self.finish_step();
+    }
+
+    /// The next thing to do, until `None`.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.io.outputs.pop_front()
+    }
+
+    /// How a stream stands; `None` if this device does not know it.
+    pub fn stream_state(&self, stream: &StreamName) -> Option<StreamState> {
+        self.streams.get(stream).map(|s| s.state(self.rejected_of(stream)))
+    }
+    /// Own events that are not in the log yet, in order, and where each stands. Only of an opened stream.
+    pub fn pending(&self, stream: &StreamName) -> Vec<(Event, Own)> {
+        let Some(s) = self.streams.get(stream) else { return vec![] };
+        let strays = s.strays.iter().map(|stray| {
+            let event = Event {
+                id: stray.id,
+                tag: stray.tag,
+                tag_before: stray.tag_before,
+                prev: (0, Tag::ZERO),
+                offset: Offset::ZERO,
+                author: None,
+                needs_prev: false,
+                causes: stray.own.causes.iter().map(stream::stamped).collect(),
+                content: stray.own.content.clone(),
+            };
+            (event, Own::Sent)
+        });
+        let own = s.outbox.keys().filter_map(|sequence| Some((s.own_event(*sequence)?, s.own(*sequence))));
+        strays.chain(own).collect()
+    }
+    /// The list of rejections, by stream and id.
+    pub fn rejections(&self) -> Vec<(StreamName, Rejection)> {
+        self.io.rejections.iter().map(|((stream, _), rejection)| (stream.clone(), rejection.clone())).collect()
+    }
+    /// The streams that this device has something of, and how many writes wait in each.
+    pub fn streams(&self) -> Vec<(StreamName, usize)> {
+        self.streams.values().map(|s| (s.name.clone(), s.state(0).pending)).collect()
+    }
+    /// The connection's state.
+    pub fn connection(&self) -> Connection {
+        self.session.connection()
+    }
+    /// Writes that were handed in and are not on stable storage yet.
+    pub fn unsaved(&self) -> usize {
+        self.io.unsaved() + self.waiting.values().map(Vec::len).sum::<usize>() + self.queue.len()
+    }
+    /// Why the local store cannot be used, if it cannot: `outdated-app`, `storage-lost` ...
+    pub fn failure(&self) -> Option<&'static str> {
+        match self.start {
+            Start::Failed(code) => Some(code),
+            _ => None,
+        }
+    }
+
+    fn take(&mut self, input: Input) {
+        match input {
+            Input::Open { stream } => self.open(stream, true),
+            Input::Close { stream } => self.close(&stream),
+            Input::Append(append) => self.append(append),
+            Input::Read { request, stream, after, bytes_max } => self.read(request, stream, after, bytes_max),
+            Input::DropRejection { stream, id } => self.drop_rejection(stream, id),
+            Input::Discard { stream, id } => self.discard(&stream, id),
+            Input::Refresh { stream } => self.refresh(&stream),
+            Input::Connect if self.options.relay => self.session.connect(&mut self.io),
+            Input::Connect => {}
+            Input::Disconnect => {
+                self.session.disconnect(&mut self.io);
+                self.drop_links();
+            }
+            Input::Token(token) => {
+                if let Some(message) = self.session.token(token, &mut self.io) {
+                    self.session.send(&message, &mut self.io);
+                }
+            }
+            Input::Network { online } => self.session.network(online, &mut self.io),
+            Input::SocketOpened(socket) => self.session.opened(socket, self.producer, &mut self.io),
+            Input::SocketClosed { socket, code } if self.session.socket() == Some(socket) => {
+                self.session.closed(code, &mut self.io);
+                self.drop_links();
+            }
+            // R3: a socket that was given up is not read.
+            Input::SocketClosed { .. } => {}
+            Input::Frame { socket, bytes } if self.session.socket() == Some(socket) => self.frame(&bytes),
+            Input::Frame { .. } => {}
+            Input::Buffered { socket, bytes } if self.session.socket() == Some(socket) => {
+                self.session.buffered_bytes = bytes;
+                self.touch_linked();
+            }
+            Input::Buffered { .. } => {}
+            Input::Loaded { request, rows, more } => self.loaded(request, rows, more),
+            Input::Committed { transaction } => self.committed(transaction),
+            Input::StorageFailed(error) => self.storage_failed(error),
+            Input::Timer => self.timer(),
+        }
+    }
+
+    // ------------------------------------------------------------------------------------------------------- pages
+
+    fn close(&mut self, name: &StreamName) {
+        let Some(stream) = self.streams.get_mut(name) else { return };
+        stream.opened = false;
+        self.touched.insert(name.clone());
+    }
+
+    fn append(&mut self, append: Append) {
+        if let Start::Failed(code) = self.start {
+            return self.io.notice(Notice::Failed { write: append.write, stream: append.stream, code });
+        }
+        let name = append.stream.clone();
+        self.open(name.clone(), false);
+        match self.streams.get(&name).map(|stream| stream.life) {
+            Some(Life::Ready) => self.append_ready(append),
+            Some(Life::Failed(code)) => {
+                self.io.notice(Notice::Failed { write: append.write, stream: name, code });
+            }
+            _ => self.waiting.entry(name).or_default().push(append),
+        }
+    }
+
+    fn append_ready(&mut self, append: Append) {
+        let Append { write, stream: name, kind, time, payload, dependent } = append;
+        let content = Content { kind, time, payload }.encode();
+        if content.len() > self.session.event_bytes_max.min(EVENT_BYTES_MAX) {
+            return self.io.notice(Notice::Failed { write, stream: name, code: "too-large" });
+        }
+        let Some(mut stream) = self.streams.remove(&name) else { return };
+        let others = Others { streams: &self.streams, names: &self.names, asked: &self.asked };
+        let causes = others.causes_of_append(&stream);
+        let newest =
+            || stream.outbox.last_key_value().and_then(|(s, _)| Some((stream.own_id(*s), stream.own_tag(*s)?)));
+        let stray = || stream.strays.last().map(|stray| (stray.id, stray.tag));
+        let needs = dependent.then(|| newest().or_else(stray)).flatten();
+        let is_free = stream.heal.is_empty() && stream.strays.is_empty();
+        // The mark is committed with the event itself where it can be sent right after (R14).
+        let goes_at_once = stream.is_live() && stream.access == Access::Write && is_free;
+        let own = OwnEvent { content, causes, needs };
+        let id = stream.append(own, goes_at_once, &mut self.io);
+        if let Some(event) = stream.own_event(id.sequence) {
+            self.io.notice_after_commit(Notice::Appended { write, stream: name.clone(), event });
+        }
+        self.streams.insert(name.clone(), stream);
+        self.touched.insert(name);
+    }
+
+    fn drop_rejection(&mut self, stream: StreamName, id: EventId) {
+        if self.io.rejections.remove(&(stream.clone(), id)).is_some() {
+            let row = rows::key(&stream, &[&id.producer.0, &id.sequence.to_be_bytes()]);
+            self.io.delete(Table::Rejections, row);
+            self.touched.insert(stream);
+        }
+    }
+
+    /// R14: only an event never handed to a socket.
+    fn discard(&mut self, name: &StreamName, id: EventId) {
+        let Some(stream) = self.streams.get_mut(name) else { return };
+        if id.producer == stream.record.producer
+            && stream.outbox.contains_key(&id.sequence)
+            && stream.own(id.sequence) == Own::Unsent
+        {
+            stream.record.voids.insert(id.sequence, id.sequence);
+            stream.dirty = true;
+            stream.forget_own(id.sequence, &mut self.io);
+            self.touched.insert(name.clone());
+        }
+    }
+
+    fn refresh(&mut self, name: &StreamName) {
+        let Some(stream) = self.streams.get(name).filter(|s| s.is_live()) else { return };
+        let ask = Up::Subscribe(stream.subscribe());
+        self.session.send(&ask, &mut self.io);
+    }
+
+    // ------------------------------------------------------------------------------------------------------- relay
+
+    fn frame(&mut self, bytes: &Bytes) {
+        self.session.heard(&self.io);
+        self.frames += 1;
+        let Ok(messages) = Down::decode_frame(bytes) else {
+            self.session.stop("engine-failed", &mut self.io);
+            return self.drop_links();
+        };
+        let share = bytes.len() / messages.len().max(1);
+        for message in messages {
+            self.message(message, share);
+        }
+    }
+
+    fn message(&mut self, message: Down, bytes: usize) {
+        match message {
+            Down::Welcome(welcome) => {
+                self.session.welcomed(&welcome, &mut self.io);
+                self.touched.extend(self.streams.values().filter(|s| s.is_ready()).map(|s| s.name.clone()));
+            }
+            Down::Goodbye { delay_ms } => {
+                self.session.goodbye(delay_ms, &mut self.io);
+                self.drop_links();
+            }
+            Down::Alive | Down::Error { stream: None, .. } => {}
+            Down::Subscribed(Subscribed { ref stream, .. })
+            | Down::Events(crate::wire::Events { ref stream, .. })
+            | Down::Snapshot(crate::wire::SnapshotPart { ref stream, .. })
+            | Down::Accepted { ref stream, .. }
+            | Down::Rejected { ref stream, .. }
+            | Down::Have { ref stream, .. }
+            | Down::Healed { ref stream, .. }
+            | Down::Turn { ref stream, .. }
+            | Down::Error { stream: Some(ref stream), .. } => {
+                let name = stream.clone();
+                self.route(name, message, bytes);
+            }
+        }
+    }
+
+    fn route(&mut self, name: StreamName, message: Down, bytes: usize) {
+        let Some(link) = self.streams.get_mut(&name).and_then(|stream| stream.link.as_mut()) else { return };
+        match (&link.phase, &message) {
+            // What is under way of an older subscription is not read.
+            (Phase::Asking, Down::Subscribed(_) | Down::Error { .. }) => {}
+            (Phase::Asking, _) => return,
+            (Phase::Resetting, _) => return link.inbox.push_back((message, bytes)),
+            (Phase::Live { .. }, _) => {}
+        }
+        let Some(mut stream) = self.streams.remove(&name) else { return };
+        let next = self.handle(&mut stream, message, bytes);
+        if next == Next::AskAgain {
+            self.ask_again(&mut stream);
+        }
+        self.streams.insert(name.clone(), stream);
+        self.touched.insert(name);
+    }
+
+    fn handle(&mut self, stream: &mut Stream, message: Down, bytes: usize) -> Next {
+        let io = &mut self.io;
+        match message {
+            Down::Subscribed(answer) => return self.subscribed(stream, answer),
+            Down::Snapshot(part) => {
+                if let Some(link) = &mut stream.link {
+                    link.unconfirmed_bytes += bytes;
+                }
+                return stream.snapshot_part(part, io);
+            }
+            Down::Events(events) => {
+                if let Some(link) = &mut stream.link {
+                    link.held.push_back(Held { events, bytes, frame: self.frames });
+                }
+            }
+            Down::Accepted { producer, first, last, .. } => stream.accepted(producer, first, last, io),
+            Down::Rejected { producer, refusal, .. } => stream.rejected(producer, &refusal, io),
+            Down::Have { producer, known, .. } if producer == stream.record.producer => {
+                return self.reconcile(stream, &known);
+            }
+            Down::Have { producer, sequence, known, head, .. } => {
+                stream.have_stray(EventId { producer, sequence }, &known, head, io);
+            }
+            Down::Healed { head, verdicts, .. } => stream.healed(head, &verdicts),
+            Down::Turn { turn, .. } => {
+                if let Some(link) = &mut stream.link {
+                    link.turn = turn;
+                }
+            }
+            Down::Error { code, retry, .. } => {
+                stream.link = None;
+                if !retry {
+                    stream.error = Some(error_code(&code));
+                } else {
+                    // Not at once: the relay is in trouble, and there may be many of us.
+                    self.session.drop_socket(io);
+                    self.drop_links();
+                }
+            }
+            Down::Welcome(_) | Down::Goodbye { .. } | Down::Alive => {}
+        }
+        Next::On
+    }
+
+    /// R7: the answer to `subscribe`.
+    fn subscribed(&mut self, stream: &mut Stream, answer: Subscribed) -> Next {
+        self.session.answered();
+        if let Some(asked) = self.asked.get_mut(&stream.name).filter(|asked| asked.bound.is_none()) {
+            asked.bound = Some((answer.head, self.frames));
+        }
+        stream.exists = Some(answer.epoch != Epoch::NONE);
+        (stream.head, stream.access) = (Some(answer.head), answer.access);
+        stream.error = (answer.access == Access::None).then_some("access-denied");
+        let begins_again = !answer.resume && stream.record.cursor > Offset::ZERO;
+        let Some(link) = &mut stream.link else { return Next::On };
+        if begins_again {
+            if stream.record.resets >= RESETS_IN_A_ROW_MAX {
+                stream.error = Some("log-replaced");
+                stream.link = None;
+                return Next::On;
+            }
+            link.phase = Phase::Resetting;
+            link.held.clear();
+            link.inbox.push_front((Down::Subscribed(answer), 0));
+            self.deferred.push((self.io.last_needed(), Deferred::Reset(stream.name.clone())));
+            return Next::On;
+        }
+        self.go_live(stream, answer, true)
+    }
+
+    fn go_live(&mut self, stream: &mut Stream, answer: Subscribed, resume: bool) -> Next {
+        let was_live = stream.is_live();
+        if stream.record.cursor == Offset::ZERO && stream.record.epoch != answer.epoch {
+            (stream.record.epoch, stream.dirty) = (answer.epoch, true);
+            stream.record.check = digest::check_of_empty(answer.epoch);
+        }
+        let Some(link) = &mut stream.link else { return Next::On };
+        // An answer on a live link is a refresh: what it began with still holds.
+        let resume = match link.phase {
+            Phase::Live { resume, .. } => resume,
+            _ => resume,
+        };
+        link.phase = Phase::Live { head: answer.head, last: answer.known.last, resume };
+        link.turn = answer.turn;
+        if !was_live {
+            stream.heal.begin_link();
+        }
+        self.reconcile(stream, &answer.known)
+    }
+
+    fn reconcile(&mut self, stream: &mut Stream, known: &crate::wire::Known) -> Next {
+        if stream.agrees(known) {
+            stream.reconcile(known, &mut self.io);
+            return Next::On;
+        }
+        // Another stream may have found out before: then the device has its new id already.
+        if self.producer == stream.record.producer {
+            self.producer = ProducerId(self.io.random.bytes());
+            self.io.put(Table::Device, rows::key_of_device(), rows::encode_device(self.producer));
+        }
+        stream.fork(known, self.producer, &mut self.io);
+        Next::AskAgain
+    }
+
+    /// Gives the link up and subscribes again, on the same socket.
+    fn ask_again(&mut self, stream: &mut Stream) {
+        stream.asks += 1;
+        stream.link = None;
+        if stream.asks > ASKS_MAX {
+            stream.asks = 0;
+            self.session.drop_socket(&mut self.io);
+            self.drop_links();
+        }
+    }
+
+    fn drop_links(&mut self) {
+        for (name, stream) in &mut self.streams {
+            if stream.link.take().is_some() {
+                self.touched.insert(name.clone());
+            }
+        }
+        self.asked.clear();
+    }
+    fn touch_linked(&mut self) {
+        let linked = self.streams.values().filter(|s| s.link.is_some()).map(|s| s.name.clone());
+        self.touched.extend(linked);
+    }
+
+    fn timer(&mut self) {
+        if self.session.timer(&mut self.io) {
+            self.drop_links();
+        }
+        let Some(socket) = self.session.socket().filter(|_| self.session.is_live()) else { return };
+        let mut ask = BTreeSet::new();
+        for stream in self.streams.values() {
+            let Some(link) = &stream.link else { continue };
+            if link.held_since.is_some_and(|since| self.io.now.since(since) >= HELD_MS_MAX) {
+                let others = Others { streams: &self.streams, names: &self.names, asked: &self.asked };
+                ask.extend(others.held_for(stream, &stream.name));
+            }
+        }
+        for name in ask {
+            let due = |asked: &Asked| asked.socket != socket || self.io.now.since(asked.at) >= HELD_MS_MAX;
+            if self.asked.get(&name).is_none_or(due) {
+                self.asked.insert(name.clone(), Asked { socket, at: self.io.now, bound: None });
+                self.refresh(&name);
+            }
+        }
+    }
+
+    // ------------------------------------------------------------------------------------------------- end of a step
+
+    /// Lets every touched stream do what it now can, then writes what changed.
+    fn finish_step(&mut self) {
+        // A stream that moved may let others go on, which may let it go on: each round moves something.
+        while let Some(name) = self.touched.pop_first() {
+            let Some(mut stream) = self.streams.remove(&name) else { continue };
+            let before = (stream.record.cursor, stream.outbox.len(), stream.strays.len(), stream.heal.len());
+            self.look_at(&mut stream);
+            let moved = before != (stream.record.cursor, stream.outbox.len(), stream.strays.len(), stream.heal.len());
+            if stream.dirty {
+                stream.dirty = false;
+                self.dirty.insert(name.clone());
+            }
+            self.streams.insert(name, stream);
+            if moved {
+                self.advances += 1;
+                self.touch_blocked();
+            }
+        }
+        if self.options.relay && self.streams.values().any(|s| s.opened || s.has_work()) {
+            self.session.want(&mut self.io);
+        }
+        self.session.tell(&mut self.io);
+        self.commit();
+        self.wake();
+    }
+
+    /// Streams that wait for another: with batches held, or with own events whose causes have no offset yet.
+    fn touch_blocked(&mut self) {
+        let waits = |s: &Stream| s.link.as_ref().is_some_and(|link| !link.held.is_empty()) || s.has_work();
+        let waiting = self.streams.values().filter(|s| s.link.is_some() && waits(s)).map(|s| s.name.clone());
+        self.touched.extend(waiting);
+    }
+
+    fn look_at(&mut self, stream: &mut Stream) {
+        if !stream.is_ready() {
+            return self.tell(stream);
+        }
+        let wanted = stream.opened || stream.has_work();
+        if wanted && stream.link.is_none() && stream.error.is_none() && self.session.is_live() {
+            stream.link = Some(Link::asking());
+            self.session.send(&Up::Subscribe(stream.subscribe()), &mut self.io);
+        }
+        let cursor = stream.record.cursor;
+        if self.release(stream) == Next::AskAgain {
+            self.ask_again(stream);
+            self.touched.insert(stream.name.clone());
+        }
+        stream.caught_up(&mut self.io);
+        if stream.record.cursor != cursor {
+            stream.advanced = self.advances;
+        }
+        let others = Others { streams: &self.streams, names: &self.names, asked: &self.asked };
+        stream.pump(&mut self.session, &others, &mut self.io);
+        if !stream.opened && !stream.has_work() {
+            self.let_go(stream);
+        }
+        self.tell(stream);
+    }
+
+    /// Applies what came, as far as its causes are here.
+    fn release(&mut self, stream: &mut Stream) -> Next {
+        loop {
+            let Some(held) = stream.link.as_mut().and_then(|link| link.held.pop_front()) else {
+                if let Some(link) = &mut stream.link {
+                    link.held_since = None;
+                }
+                return Next::On;
+            };
+            let cursor = stream.record.cursor;
+            if held.events.after > cursor {
+                return Next::AskAgain;
+            }
+            let Some(events) = self.read_events(stream, &held) else { return Next::AskAgain };
+            let others = Others { streams: &self.streams, names: &self.names, asked: &self.asked };
+            let waits = |event: &Event| {
+                let missing = others.missing(event, held.frame);
+                missing.is_some_and(|name| !others.waits_for(&name, &stream.name))
+            };
+            let ready = events.iter().position(waits).unwrap_or(events.len());
+            let upto =
+                if ready == events.len() { held.events.upto } else { Offset(events[ready].offset.0 - 1).max(cursor) };
+            let all = ready == events.len();
+            let next = if upto > cursor {
+                stream.apply(events.into_iter().take(ready).collect(), upto, &mut self.io)
+            } else {
+                Next::On
+            };
+            let Some(link) = stream.link.as_mut() else { return next };
+            if all {
+                link.unconfirmed_bytes += held.bytes;
+            } else {
+                link.held.push_front(held);
+                link.held_since.get_or_insert(self.io.now);
+                return next;
+            }
+            if next == Next::AskAgain {
+                return next;
+            }
+        }
+    }
+
+    /// The events of a batch behind the cursor. `None`: one of them is said to be this device's and is not.
+    fn read_events(&mut self, stream: &mut Stream, held: &Held) -> Option<Vec<Event>> {
+        let cursor = stream.record.cursor;
+        let mut events = vec![];
+        let mut last = held.events.after;
+        for run in &held.events.runs {
+            let Some(read) = run.events(|id, tag| stream.own_content(id, tag)) else {
+                // Seen before: its content is in the log, and the batch is a repeat up to here.
+                if Offset(run.offset.0 + run.bodies.len() as u64 - 1) <= cursor {
+                    continue;
+                }
+                stream.suspect = true;
+                return None;
+            };
+            for event in read {
+                if event.offset <= last || event.offset > held.events.upto {
+                    return None;
+                }
+                last = event.offset;
+                if event.offset > cursor {
+                    events.push(event);
+                }
+            }
+        }
+        Some(events)
+    }
+
+    fn rejected_of(&self, name: &StreamName) -> usize {
+        let from = (name.clone(), EventId { producer: ProducerId::default(), sequence: 0 });
+        self.io.rejections.range(from..).take_while(|((stream, _), _)| stream == name).count()
+    }
+
+    /// Tells pages how a stream stands, if that changed.
+    fn tell(&mut self, stream: &mut Stream) {
+        let state = stream.state(self.rejected_of(&stream.name));
+        if stream.told.as_ref() != Some(&state) {
+            stream.told = Some(state.clone());
+            self.io.notice(Notice::Stream { stream: stream.name.clone(), state });
+        }
+    }
+
+    fn commit(&mut self) {
+        if self.dirty.is_empty() && !self.io.may_commit() || self.io.is_committing() {
+            return;
+        }
+        for name in std::mem::take(&mut self.dirty) {
+            let Some(stream) = self.streams.get(&name) else { continue };
+            self.io.put(Table::Streams, name.as_str().as_bytes().to_vec(), stream.record.encode());
+            self.io.after_commit(Effect::Durable { stream: name, record: Box::new(stream.record.clone()) });
+        }
+        self.io.commit();
+    }
+
+    fn committed(&mut self, transaction: u64) {
+        for effect in self.io.committed(transaction) {
+            match effect {
+                Effect::Notice(notice) => self.io.notice(notice),
+                Effect::Durable { stream: name, record } => {
+                    if let Some(stream) = self.streams.get_mut(&name) {
+                        stream.durable = *record;
+                    }
+                    self.touched.insert(name);
+                }
+            }
+        }
+        self.confirm();
+        self.run_deferred();
+    }
+
+    /// Tells the relay what is applied and committed, before the window is used up. One message for many events.
+    fn confirm(&mut self) {
+        let unconfirmed: usize =
+            self.streams.values().filter_map(|s| s.link.as_ref()).map(|l| l.unconfirmed_bytes).sum();
+        if unconfirmed < self.session.window_bytes / 8 || !self.session.is_live() {
+            return;
+        }
+        for stream in self.streams.values_mut() {
+            let Some(link) = stream.link.as_mut().filter(|link| link.unconfirmed_bytes > 0) else { continue };
+            // Only what is on stable storage; what is not yet is confirmed with the next transaction.
+            if stream.durable.cursor == stream.record.cursor {
+                link.unconfirmed_bytes = 0;
+            }
+            let applied = Up::Applied { stream: stream.name.clone(), cursor: stream.durable.cursor };
+            self.session.send(&applied, &mut self.io);
+        }
+    }
+
+    fn wake(&mut self) {
+        let held = self.streams.values().filter_map(|s| s.link.as_ref()?.held_since).map(|at| {
+            let asked = self.asked.values().map(|asked| asked.at).max();
+            asked.map_or(at, |asked| asked.max(at)).plus(HELD_MS_MAX)
+        });
+        let due = held.chain(self.session.due()).min();
+        if due != self.woken_at || due.is_some_and(|due| due <= self.io.now) {
+            self.woken_at = due;
+            if let Some(due) = due {
+                self.io.outputs.push_back(Output::WakeAt(due.max(self.io.now.plus(1))));
+            }
+        }
+    }
+}
+
+/// An error code as this build knows it.
+fn error_code(code: &str) -> &'static str {
+    match code {
+        "access-denied" => "access-denied",
+        "access-revoked" => "access-revoked",
+        "needs-auth" => "needs-auth",
+        "too-many-streams" => "too-many-streams",
+        _ => "engine-failed",
+    }
+}

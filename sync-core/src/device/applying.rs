@@ -1,0 +1,236 @@
+//! What comes from the log: events, snapshots, and the fates that they decide, each in one transaction with the cursor (R5).
+
+use super::io::Io;
+use super::output::{Notice, Own, Rejection, Table};
+use super::rows::{self, BatchRow, batch_key, key};
+use super::stream::{Link, Phase, Stream};
+use crate::digest;
+use crate::event::Event;
+use crate::ids::*;
+use crate::wire::SnapshotPart;
+
+/// What a message of the relay means for the subscription.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Go on.
+    On,
+    /// Give the link up and ask again.
+    AskAgain,
+}
+
+/// A snapshot larger than this is refused: no device could show it.
+const SNAPSHOT_BYTES_MAX: u64 = 256 << 20;
+
+impl Stream {
+    /// Applies the events of one batch up to `upto`: effect, cursor and the fate of own events in one transaction.
+    pub(super) fn apply(&mut self, events: Vec<Event>, upto: Offset, io: &mut Io) -> Next {
+        let after = self.record.cursor;
+        let mut kept = Vec::with_capacity(events.len());
+        let mut next = Next::On;
+        for event in events {
+            if !self.apply_one(&event, io) {
+                next = Next::AskAgain;
+                break;
+            }
+            kept.push(event);
+        }
+        let upto = if next == Next::On { upto } else { kept.last().map_or(after, |event| event.offset) };
+        if upto == after {
+            return next;
+        }
+        self.asks = 0;
+        self.record.cursor = upto;
+        self.record.check = kept.iter().fold(self.record.check, |check, e| digest::check(check, e.id, e.tag));
+        self.dirty = true;
+        let (check, epoch) = (self.record.check, self.record.epoch);
+        if !kept.is_empty() {
+            let batch = BatchRow { after, check, events: kept.clone() };
+            io.put(Table::Events, batch_key(&self.name, self.record.generation, upto), batch.encode());
+        }
+        let stream = self.name.clone();
+        io.notice_after_commit(Notice::Applied { stream, epoch, after, upto, check, events: kept });
+        next
+    }
+
+    /// False when it cannot be applied: some other copy of this device made it (R10).
+    fn apply_one(&mut self, event: &Event, io: &mut Io) -> bool {
+        if event.id.producer == self.record.producer {
+            if self.own_tag(event.id.sequence) != Some(event.tag) {
+                self.suspect = true;
+                return false;
+            }
+            self.see_own(event, io);
+        }
+        self.heal.retry_gaps(event.id.producer);
+        let name = self.name.clone();
+        if let Some(tag) = self.heal.get(event.id).map(|entry| entry.tag) {
+            if tag == event.tag {
+                self.heal.remove(&name, event.id, io);
+            } else {
+                // What comes behind it in that producer's chain is on the other branch too.
+                self.heal.refile_from(&name, event.id, io);
+            }
+        }
+        let same = |s: &&rows::StrayRow| {
+            s.tag == event.tag && (s.id == event.id || digest::derived_producer(s.id, s.tag) == event.id.producer)
+        };
+        if let Some(id) = self.strays.iter().find(same).map(|stray| stray.id) {
+            self.forget_stray(id, io);
+            if id != event.id {
+                io.notice_after_commit(Notice::Renamed { stream: name, from: id, to: event.id });
+            }
+        }
+        true
+    }
+
+    /// An own event came back in the log at the cursor (R4).
+    fn see_own(&mut self, event: &Event, io: &mut Io) {
+        let sequence = event.id.sequence;
+        // R9: the relay decides a producer's events in order, so what it passed over it refused. What was asked on this
+        // link will still be answered, with the reason.
+        let producer = self.record.producer;
+        let asked = |s: Sequence| self.link.as_ref().is_some_and(|link| link.is_asked(producer, s));
+        let passed = |s: &Sequence| self.own(*s) == Own::Sent && !asked(*s);
+        let lost: Vec<Sequence> = self.outbox.range(..sequence).map(|(s, _)| *s).filter(passed).collect();
+        lost.iter().for_each(|s| self.reject(*s, "reason-lost", "", io));
+        let was = self.own(sequence);
+        self.forget_own(sequence, io);
+        self.record.seen = self.record.seen.max(sequence);
+        self.record.relay_last = self.record.relay_last.max(sequence);
+        self.stamped.extend(event.causes.iter().map(|c| (c.stream, (c.epoch, c.offset))));
+        self.dirty = true;
+        if matches!(was, Own::Sent | Own::Unsent | Own::Owed) {
+            io.notice_after_commit(Notice::Accepted { stream: self.name.clone(), ids: vec![event.id] });
+        }
+    }
+
+    /// R9, R12: what the caught-up log does not hold will not come.
+    pub(super) fn caught_up(&mut self, io: &mut Io) {
+        let cursor = self.record.cursor;
+        let Some(Link { phase: Phase::Live { head, last, .. }, .. }) = self.link else { return };
+        if cursor >= head {
+            if self.record.resets > 0 {
+                (self.record.resets, self.dirty) = (0, true);
+            }
+            let lost: Vec<Sequence> = self.open().range(..=last).copied().collect();
+            lost.iter().for_each(|s| self.reject(*s, "reason-lost", "", io));
+        }
+        let Some(link) = &mut self.link else { return };
+        if link.verdicts.is_empty() {
+            return;
+        }
+        let (ripe, unripe) = std::mem::take(&mut link.verdicts).into_iter().partition(|(.., head)| cursor >= *head);
+        link.verdicts = unripe;
+        let ripe: Vec<(EventId, Tag, Offset)> = ripe;
+        for (id, tag, _) in ripe {
+            let own = id.producer == self.record.producer;
+            if own && self.own_tag(id.sequence) == Some(tag) && self.own(id.sequence) == Own::Owed {
+                self.reject(id.sequence, "reason-lost", "", io);
+            } else if self.heal.get(id).is_some_and(|entry| entry.tag == tag) {
+                self.heal.remove(&self.name.clone(), id, io);
+            }
+            if self.strays.iter().any(|stray| stray.id == id && stray.tag == tag)
+                && let Some(link) = &mut self.link
+            {
+                link.taken.insert(id);
+                link.strays_sent.remove(&id);
+            }
+        }
+    }
+
+    /// One part of a snapshot came.
+    pub(super) fn snapshot_part(&mut self, part: SnapshotPart, io: &mut Io) -> Next {
+        let Some(link) = &mut self.link else { return Next::On };
+        let assembly = &mut link.assembly;
+        if part.part == 0 {
+            *assembly = Default::default();
+            assembly.records = part.records;
+        }
+        let fits = assembly.bytes.len() + part.bytes.len() <= part.bytes_total.min(SNAPSHOT_BYTES_MAX) as usize;
+        if part.part != assembly.next || part.part >= part.parts || !fits {
+            return Next::AskAgain;
+        }
+        assembly.next += 1;
+        assembly.bytes.extend_from_slice(&part.bytes);
+        if assembly.next < part.parts {
+            return Next::On;
+        }
+        let assembly = std::mem::take(assembly);
+        self.snapshot(part.offset, part.check, assembly, io)
+    }
+
+    /// R13: the snapshot replaces the log up to its offset; its records tell which own and kept events are in it.
+    fn snapshot(&mut self, offset: Offset, check: Check, assembly: super::stream::Assembly, io: &mut Io) -> Next {
+        let records = assembly.records;
+        let record = |p: ProducerId| records.iter().find(|r| r.producer == p);
+        let logged = |p: ProducerId| record(p).map_or((0, Tag::ZERO), |r| r.logged);
+        let refusal = |id: EventId, tag: Tag| {
+            record(id.producer).and_then(|r| r.refused.iter().find(|f| (f.sequence, f.tag) == (id.sequence, tag)))
+        };
+        let own = logged(self.record.producer);
+        if self.own_tag(own.0) != Some(own.1) {
+            self.suspect = true;
+            return Next::AskAgain;
+        }
+        let name = self.name.clone();
+        let contained: Vec<EventId> =
+            self.heal.entries().map(|entry| entry.id).filter(|id| id.sequence <= logged(id.producer).0).collect();
+        contained.iter().for_each(|id| drop(self.heal.remove(&name, *id, io)));
+        self.heal.begin_link();
+        for sequence in self.open() {
+            let id = self.own_id(sequence);
+            if let Some(f) = self.own_tag(sequence).and_then(|tag| refusal(id, tag)) {
+                self.reject(sequence, &f.code, &f.reason, io);
+            } else if sequence <= own.0 {
+                self.forget_own(sequence, io);
+            }
+        }
+        self.settle_strays(&logged, &refusal, io);
+        let r = &mut self.record;
+        (r.cursor, r.check, r.snapshot) = (offset, check, offset);
+        r.seen = r.seen.max(own.0);
+        r.relay_last = r.relay_last.max(own.0);
+        // Readers' positions are in a log that begins with the snapshot now; what was kept before it is contained in it.
+        let from = key(&name, &[&r.generation.to_be_bytes()]);
+        r.generation += 1;
+        let to = key(&name, &[&r.generation.to_be_bytes()]);
+        io.delete_range(Table::Events, (from, to));
+        io.put(Table::Snapshots, key(&name, &[]), rows::encode_snapshot(offset, check, &assembly.bytes));
+        self.dirty = true;
+        io.notice_after_commit(Notice::Reset { stream: name, epoch: self.record.epoch });
+        Next::On
+    }
+
+    /// A stray at or below the record's sequence: the same event only if the chain agrees there.
+    fn settle_strays<'a>(
+        &mut self,
+        logged: &impl Fn(ProducerId) -> (Sequence, Tag),
+        refusal: &impl Fn(EventId, Tag) -> Option<&'a crate::wire::Refusal>,
+        io: &mut Io,
+    ) {
+        for stray in self.strays.clone() {
+            if self.strays.iter().all(|other| other.id != stray.id) {
+                continue;
+            }
+            let last = logged(stray.id.producer);
+            let contained = logged(digest::derived_producer(stray.id, stray.tag)).0 >= 1;
+            let (code, reason) = if contained || (stray.id.sequence, stray.tag) == last {
+                self.forget_stray(stray.id, io);
+                continue;
+            } else if let Some(f) = refusal(stray.id, stray.tag) {
+                (f.code.as_str(), f.reason.as_str())
+            } else if stray.id.sequence <= last.0 {
+                ("unsure", "")
+            } else {
+                continue;
+            };
+            self.forget_stray(stray.id, io);
+            let content = stray.own.content;
+            self.list(Rejection { id: stray.id, code: code.into(), reason: reason.into(), content }, io);
+            self.reject_dependents(stray.id, io);
+        }
+        if let Some(link) = &mut self.link {
+            link.strays_sent.clear();
+        }
+    }
+}

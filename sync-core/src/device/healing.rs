@@ -1,0 +1,195 @@
+//! The heal list: events applied from a log that is gone and not yet seen in the present one, in their old order (R12).
+//! The list holds ids; contents stay in the local store's batches until they are sent.
+
+use super::io::Io;
+use super::output::Table;
+use super::rows::{self, BatchRow, HealRow, batch_key, has_bit, set_bit};
+use crate::digest;
+use crate::event::Event;
+use crate::ids::*;
+use bytes::Bytes;
+use std::collections::BTreeMap;
+
+/// One event to heal.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    /// Its present id: derived if the one it had is taken.
+    pub(super) id: EventId,
+    pub(super) tag: Tag,
+    pub(super) old_offset: Offset,
+    pub(super) refiled: bool,
+    /// On the present link: sent, or to wait for what stands before it.
+    pub(super) sent: bool,
+    pub(super) gap: bool,
+    /// Only of own events, which may come back without it.
+    pub(super) content: Option<Bytes>,
+}
+
+/// The newest log's events first, each log in its own order.
+type Place = (std::cmp::Reverse<u32>, Offset, usize);
+
+/// Generation and last offset of a batch that is not in memory.
+pub(super) type Missing = (u32, Offset);
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct Heal {
+    entries: BTreeMap<Place, Entry>,
+    places: BTreeMap<EventId, Place>,
+    batches: BTreeMap<(u32, Offset), (HealRow, usize)>,
+    /// The batch that was loaded last, for sending.
+    loaded: Option<(u32, Offset, Vec<Event>)>,
+}
+
+impl Heal {
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+    pub(super) fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.values()
+    }
+    pub(super) fn producers(&self) -> impl Iterator<Item = ProducerId> {
+        self.places.keys().map(|id| id.producer)
+    }
+    /// Nothing is left but what waits for its predecessor.
+    pub(super) fn is_only_gaps(&self) -> bool {
+        self.entries.values().all(|entry| entry.gap)
+    }
+    pub(super) fn get(&self, id: EventId) -> Option<&Entry> {
+        self.places.get(&id).map(|place| &self.entries[place])
+    }
+    pub(super) fn covers(&self, offset: Offset) -> bool {
+        self.entries.values().any(|entry| entry.old_offset <= offset)
+    }
+    /// A new connection: everything is to be sent, nothing waits.
+    pub(super) fn begin_link(&mut self) {
+        for entry in self.entries.values_mut() {
+            (entry.sent, entry.gap) = (false, false);
+        }
+    }
+
+    /// Takes a batch of a log that is gone. `row`: what was done of it before.
+    pub(super) fn add(&mut self, generation: u32, upto: Offset, batch: &BatchRow, row: HealRow, own: ProducerId) {
+        let mut left = 0;
+        for (index, event) in batch.events.iter().enumerate().filter(|(index, _)| !has_bit(&row.done, *index)) {
+            let refiled = has_bit(&row.refiled, index);
+            let id = if refiled { event.refiled().id } else { event.id };
+            if self.places.contains_key(&id) {
+                continue;
+            }
+            let place = (std::cmp::Reverse(generation), upto, index);
+            let content = (event.id.producer == own).then(|| event.content.clone());
+            let (tag, old_offset) = (event.tag, event.offset);
+            self.places.insert(id, place);
+            self.entries.insert(place, Entry { id, tag, old_offset, refiled, sent: false, gap: false, content });
+            left += 1;
+        }
+        self.batches.insert((generation, upto), (row, left));
+    }
+
+    /// Takes back what was added of a generation: its log is the present one after all.
+    pub(super) fn drop_generation(&mut self, generation: u32) {
+        self.entries.retain(|(std::cmp::Reverse(g), ..), _| *g != generation);
+        self.places.retain(|_, (std::cmp::Reverse(g), ..)| *g != generation);
+        self.batches.retain(|(g, _), _| *g != generation);
+    }
+
+    /// Removes an entry: seen, refused or void in this log. Part of the step's transaction.
+    pub(super) fn remove(&mut self, stream: &StreamName, id: EventId, io: &mut Io) -> Option<Entry> {
+        let place = self.places.remove(&id)?;
+        let entry = self.entries.remove(&place)?;
+        let (std::cmp::Reverse(generation), upto, index) = place;
+        if let Some((row, left)) = self.batches.get_mut(&(generation, upto)) {
+            set_bit(&mut row.done, index);
+            *left -= 1;
+            let key = batch_key(stream, generation, upto);
+            if *left == 0 {
+                self.batches.remove(&(generation, upto));
+                io.delete(Table::Events, key.clone());
+                io.delete(Table::Heals, key);
+            } else {
+                io.put(Table::Heals, key, row.encode());
+            }
+        }
+        Some(entry)
+    }
+
+    /// The event's id is taken by another: it and what follows it in that producer's chain go on under derived ids.
+    pub(super) fn refile_from(&mut self, stream: &StreamName, id: EventId, io: &mut Io) {
+        let chain: Vec<EventId> =
+            self.places.range(id..).map(|(id, _)| *id).take_while(|other| other.producer == id.producer).collect();
+        for id in chain {
+            let Some(place) = self.places.remove(&id) else { continue };
+            let Some(entry) = self.entries.get_mut(&place) else { continue };
+            if entry.refiled {
+                self.places.insert(id, place);
+                continue;
+            }
+            entry.id = EventId { producer: digest::derived_producer(id, entry.tag), sequence: 1 };
+            (entry.refiled, entry.sent, entry.gap) = (true, false, false);
+            self.places.insert(entry.id, place);
+            let (std::cmp::Reverse(generation), upto, index) = place;
+            if let Some((row, _)) = self.batches.get_mut(&(generation, upto)) {
+                set_bit(&mut row.refiled, index);
+                io.put(Table::Heals, batch_key(stream, generation, upto), row.encode());
+            }
+        }
+    }
+
+    /// An event of the producer came: what waited for it may be tried again.
+    pub(super) fn retry_gaps(&mut self, producer: ProducerId) {
+        let waits = |entry: &Entry| entry.gap && entry.id.producer == producer;
+        if !self.entries.values().any(waits) {
+            return;
+        }
+        for entry in self.entries.values_mut().filter(|entry| entry.gap) {
+            (entry.sent, entry.gap) = (false, false);
+        }
+    }
+    pub(super) fn set_gap(&mut self, id: EventId, tag: Tag) {
+        let Some(place) = self.places.get(&id) else { return };
+        if let Some(entry) = self.entries.get_mut(place).filter(|entry| entry.tag == tag) {
+            entry.gap = true;
+        }
+    }
+    pub(super) fn set_sent(&mut self, id: EventId) {
+        if let Some(entry) = self.places.get(&id).and_then(|place| self.entries.get_mut(place)) {
+            entry.sent = true;
+        }
+    }
+
+    /// The first entry to send, and its event as it is to be sent; `Err`: that batch has to be loaded first.
+    pub(super) fn next(&self) -> Option<(&Entry, Result<Event, Missing>)> {
+        let (place, entry) = self.entries.iter().find(|(_, entry)| !entry.sent && !entry.gap)?;
+        let (std::cmp::Reverse(generation), upto, index) = *place;
+        let event = match &self.loaded {
+            Some((g, u, events)) if (*g, *u) == (generation, upto) => events.get(index).cloned(),
+            _ => None,
+        };
+        let event = event.map(|event| if entry.refiled { event.refiled() } else { event });
+        Some((entry, event.ok_or((generation, upto))))
+    }
+    pub(super) fn loaded(&mut self, generation: u32, upto: Offset, events: Vec<Event>) {
+        self.loaded = Some((generation, upto, events));
+    }
+    /// The lowest generation that has something left; the store's rows below it are gone.
+    pub(super) fn oldest(&self) -> Option<u32> {
+        self.batches.keys().next().map(|(generation, _)| *generation)
+    }
+}
+
+/// Generation and last offset out of a batch's key.
+pub(super) fn place_of(key: &[u8]) -> Option<(u32, Offset)> {
+    let rest = &key[key.iter().position(|b| *b == 0)? + 1..];
+    let (generation, upto) = rest.split_at_checked(4)?;
+    Some((u32::from_be_bytes(generation.try_into().ok()?), Offset(u64::from_be_bytes(upto.try_into().ok()?))))
+}
+
+/// A batch out of its row.
+pub(super) fn read_batch(key: &[u8], value: &Bytes) -> Option<(u32, Offset, BatchRow)> {
+    let (generation, upto) = place_of(key)?;
+    rows::BatchRow::decode(value).ok().map(|batch| (generation, upto, batch))
+}

@@ -1,0 +1,194 @@
+//! What the relay says of this device's own events: `subscribed`, `accepted`, `rejected`, `have`, `healed`.
+
+use super::io::Io;
+use super::output::{Notice, Own, Rejection, Table};
+use super::rows::{StrayRow, range_of};
+use super::stream::{Link, Phase, Stream};
+use crate::digest;
+use crate::ids::*;
+use crate::wire::{Known, Refusal, Verdict};
+
+impl Stream {
+    /// R7: another log, or another history of this one. Start at 0, keep what it may lack: the caller has put the
+    /// batches of the present generation into the heal list.
+    pub(super) fn reset(&mut self, epoch: Epoch, io: &mut Io) {
+        let r = &mut self.record;
+        r.generation += 1;
+        r.oldest = self.heal.oldest().unwrap_or(r.generation);
+        (r.epoch, r.cursor, r.check) = (epoch, Offset::ZERO, digest::check_of_empty(epoch));
+        if r.seen > 0 {
+            r.accepted.insert(1, r.seen);
+        }
+        r.seen = 0;
+        if r.snapshot > Offset::ZERO {
+            r.snapshot = Offset::ZERO;
+            io.delete_range(Table::Snapshots, range_of(&self.name));
+        }
+        r.resets += 1;
+        self.dirty = true;
+        io.notice_after_commit(Notice::Reset { stream: self.name.clone(), epoch });
+    }
+
+    /// R10: whether the relay's (last, tag) is in this device's own chain.
+    pub(super) fn agrees(&mut self, known: &Known) -> bool {
+        !std::mem::take(&mut self.suspect) && self.own_tag(known.last) == Some(known.tag)
+    }
+
+    /// R8: puts the outbox in line with what the relay has of this producer.
+    pub(super) fn reconcile(&mut self, known: &Known, io: &mut Io) {
+        if self.record.relay_last != known.last {
+            (self.record.relay_last, self.dirty) = (known.last, true);
+        }
+        for refusal in known.refused.iter().filter(|f| f.sequence <= known.last) {
+            self.refused(refusal, io);
+        }
+        if let Some(link) = &mut self.link {
+            link.next = known.last + 1;
+            link.answered(self.record.producer, Sequence::MAX);
+        }
+    }
+
+    /// An own event that the relay recorded as refused.
+    fn refused(&mut self, refusal: &Refusal, io: &mut Io) {
+        if self.own_tag(refusal.sequence) != Some(refusal.tag) {
+            return;
+        }
+        match self.own(refusal.sequence) {
+            Own::Unsent | Own::Sent | Own::Accepted | Own::Owed => {
+                self.reject(refusal.sequence, &refusal.code, &refusal.reason, io);
+            }
+            Own::Refused => self.explain(self.own_id(refusal.sequence), refusal, io),
+            Own::Seen | Own::Void => {}
+        }
+    }
+    /// The reason came after all.
+    fn explain(&mut self, id: EventId, refusal: &Refusal, io: &mut Io) {
+        let known = io.rejections.get(&(self.name.clone(), id)).filter(|r| r.code == "reason-lost");
+        if let Some(content) = known.map(|r| r.content.clone()) {
+            let (code, reason) = (refusal.code.clone(), refusal.reason.clone());
+            self.list(Rejection { id, code, reason, content }, io);
+        }
+    }
+
+    /// R10: another copy of this device has used this producer id. Take a new one, start afresh; all open own events
+    /// become strays.
+    pub(super) fn fork(&mut self, known: &Known, fresh: ProducerId, io: &mut Io) {
+        let old = self.record.producer;
+        let refused = |sequence: Sequence, tag: Tag| {
+            known.refused.iter().find(|f| (f.sequence, f.tag) == (sequence, tag)).cloned()
+        };
+        for (sequence, own) in std::mem::take(&mut self.outbox) {
+            let (Some(tag), Some(tag_before)) = (self.own_tag(sequence), self.own_tag(sequence - 1)) else { continue };
+            let id = EventId { producer: old, sequence };
+            if let Some(f) = refused(sequence, tag) {
+                self.list(Rejection { id, code: f.code, reason: f.reason, content: own.content }, io);
+                continue;
+            }
+            let order = self.strays.last().map_or(0, |stray| stray.order + 1);
+            let stray = StrayRow { order, id, tag, tag_before, own };
+            self.put_stray(&stray, io);
+            self.strays.push(stray);
+        }
+        self.record.has_strays = !self.strays.is_empty();
+        io.delete_range(Table::Outbox, range_of(&self.name));
+        io.delete_range(Table::Tags, range_of(&self.name));
+        self.tags.clear();
+        self.stamped.clear();
+        let r = &mut self.record;
+        r.producer = fresh;
+        (r.minted, r.sent, r.seen, r.relay_last) = (0, 0, 0, 0);
+        [&mut r.accepted, &mut r.refused, &mut r.voids].into_iter().for_each(|ranges| ranges.clear());
+        self.dirty = true;
+    }
+
+    /// `accepted`: the relay has these sequences on stable storage.
+    pub(super) fn accepted(&mut self, producer: ProducerId, first: Sequence, last: Sequence, io: &mut Io) {
+        if let Some(link) = &mut self.link {
+            link.answered(producer, last);
+        }
+        // A void may be what an event of the same producer waited for.
+        self.heal.retry_gaps(producer);
+        let stream = self.name.clone();
+        if producer != self.record.producer {
+            let is = |s: &&StrayRow| s.id.producer == producer && (first..=last).contains(&s.id.sequence);
+            let derived = |s: &&StrayRow| digest::derived_producer(s.id, s.tag) == producer;
+            if let Some(stray) = self.strays.iter().find(|s| is(s) || derived(s)) {
+                io.notice(Notice::Accepted { stream, ids: vec![stray.id] });
+            }
+            return;
+        }
+        let last = last.min(self.record.sent);
+        let sent = |s: &Sequence| self.own(*s) == Own::Sent;
+        let ids: Vec<EventId> =
+            self.outbox.range(first..=last.max(first)).map(|(s, _)| *s).filter(sent).map(|s| self.own_id(s)).collect();
+        let Some(newest) = ids.last() else { return };
+        self.record.accepted.insert(first, newest.sequence);
+        self.record.relay_last = self.record.relay_last.max(newest.sequence);
+        self.dirty = true;
+        io.notice_after_commit(Notice::Accepted { stream, ids });
+    }
+
+    /// `rejected`: the sequence is used up by a refusal.
+    pub(super) fn rejected(&mut self, producer: ProducerId, refusal: &Refusal, io: &mut Io) {
+        if let Some(link) = &mut self.link {
+            link.answered(producer, refusal.sequence);
+        }
+        if producer == self.record.producer {
+            self.record.relay_last = self.record.relay_last.max(refusal.sequence);
+            self.dirty = true;
+            self.refused(refusal, io);
+        } else {
+            self.reject_strays(producer, std::slice::from_ref(refusal), io);
+        }
+    }
+    fn reject_strays(&mut self, producer: ProducerId, refused: &[Refusal], io: &mut Io) {
+        for stray in self.strays.clone() {
+            if self.strays.iter().all(|other| other.id != stray.id) {
+                continue;
+            }
+            let sequence = if stray.id.producer == producer {
+                stray.id.sequence
+            } else if digest::derived_producer(stray.id, stray.tag) == producer {
+                1
+            } else {
+                continue;
+            };
+            if let Some(f) = refused.iter().find(|f| (f.sequence, f.tag) == (sequence, stray.tag)) {
+                self.forget_stray(stray.id, io);
+                let (code, reason) = (f.code.clone(), f.reason.clone());
+                self.list(Rejection { id: stray.id, code, reason, content: stray.own.content }, io);
+                self.reject_dependents(stray.id, io);
+            }
+        }
+    }
+
+    /// `have` for a stray: its fate is known once the cursor reaches `head`.
+    pub(super) fn have_stray(&mut self, id: EventId, known: &Known, head: Offset, io: &mut Io) {
+        self.reject_strays(id.producer, &known.refused, io);
+        let Some(link) = &mut self.link else { return };
+        link.answered(id.producer, Sequence::MAX);
+        if let Some(stray) = self.strays.iter().find(|stray| stray.id == id) {
+            link.verdicts.push((id, stray.tag, head));
+        }
+    }
+
+    /// `healed`: the verdicts stand once the cursor reaches `head`.
+    pub(super) fn healed(&mut self, head: Offset, verdicts: &[Verdict]) {
+        for verdict in verdicts {
+            let id = EventId { producer: verdict.producer, sequence: verdict.sequence };
+            if verdict.gap {
+                self.heal.set_gap(id, verdict.tag);
+            }
+            let Some(link) = &mut self.link else { return };
+            link.answered(verdict.producer, verdict.sequence);
+            if !verdict.gap {
+                link.verdicts.push((id, verdict.tag, head));
+            }
+        }
+    }
+
+    /// Sequences that the relay says it has used up, if this link is answered.
+    pub(super) fn is_live(&self) -> bool {
+        matches!(self.link, Some(Link { phase: Phase::Live { .. }, .. }))
+    }
+}

@@ -1,0 +1,284 @@
+//! What a stream sends next on its present link: heal list, strays, outbox, in that order.
+
+use super::causes::{Others, Ready};
+use super::io::{Io, Purpose};
+use super::output::{Own, Rejection, Table};
+use super::rows::batch_key;
+use super::session::Session;
+use super::stream::{Link, Phase, Stream};
+use crate::digest;
+use crate::event::{Event, Run};
+use crate::ids::*;
+use crate::limits::*;
+use crate::relay::store::DEPENDS_ON_REJECTED;
+use crate::wire::{Access, Heal, Item, Publish, Turn, Up};
+
+/// Bytes that may wait in the socket's own buffer: more would delay what is written next.
+const BUFFERED_BYTES_MAX: usize = 256 * 1024;
+
+impl Stream {
+    /// Sends what may be sent now. Everything that leaves was committed before (R1, R14).
+    pub(super) fn pump(&mut self, session: &mut Session, others: &Others<'_>, io: &mut Io) {
+        while self.may_send(session) {
+            let sent = self.send_heals(session, others, io).unwrap_or_else(|| {
+                self.say_done(session, io);
+                match self.strays.is_empty() {
+                    false => self.send_stray(session, others, io),
+                    true => self.send_own(session, others, io),
+                }
+            });
+            if !sent {
+                return;
+            }
+        }
+    }
+
+    fn may_send(&self, session: &Session) -> bool {
+        let Some(link) = &self.link else { return false };
+        self.is_live()
+            && session.is_live()
+            && self.access == Access::Write
+            && session.buffered_bytes < BUFFERED_BYTES_MAX
+            && link.unanswered_bytes() < UNANSWERED_BYTES_MAX
+            && self.durable.producer == self.record.producer
+    }
+
+    fn sent(&mut self, session: &mut Session, message: Up, ids: (ProducerId, Sequence, Sequence), io: &mut Io) {
+        let bytes = session.send(&message, io);
+        if let Some(link) = &mut self.link {
+            link.unanswered.push_back((ids.0, ids.1, ids.2, bytes));
+        }
+    }
+
+    /// Sends the next events to heal. `None`: nothing is left to heal but what waits for its predecessor.
+    fn send_heals(&mut self, session: &mut Session, others: &Others<'_>, io: &mut Io) -> Option<bool> {
+        if self.heal.is_only_gaps() {
+            return None;
+        }
+        let go = self.link.as_ref().is_some_and(|link| link.turn == Turn::Go);
+        if !self.is_caught_up() || !go {
+            return Some(false);
+        }
+        let mut events: Vec<Event> = vec![];
+        let mut bytes = 0;
+        while events.len() < PUBLISH_EVENTS_MAX && bytes < FRAME_BYTES_TARGET {
+            let Some((entry, event)) = self.heal.next() else { break };
+            let id = entry.id;
+            if id.producer == self.record.producer && self.own(id.sequence) != Own::Owed {
+                // The relay has used this sequence up: the log will tell, or `caught_up`.
+                self.heal.set_sent(id);
+                continue;
+            }
+            if id.producer == self.record.producer && self.has_hole_below(id.sequence) {
+                let sent = events.is_empty() && self.send_own(session, others, io);
+                if events.is_empty() {
+                    return Some(sent);
+                }
+                break;
+            }
+            let mut event = match event {
+                Ok(event) => event,
+                Err((generation, upto)) => {
+                    if events.is_empty() {
+                        self.load_heal_batch(generation, upto, io);
+                    }
+                    break;
+                }
+            };
+            if others.stamp_healed(&mut event) != Ready::Now(()) {
+                break;
+            }
+            event.offset = Offset::ZERO;
+            bytes += event.bytes();
+            self.heal.set_sent(id);
+            events.push(event);
+        }
+        if events.is_empty() {
+            return Some(false);
+        }
+        self.send_heal_of(&events, session, io);
+        Some(true)
+    }
+
+    /// Whether an own sequence between the last sent and this one is known only from inside a snapshot: it goes as a
+    /// void, or what follows it could never come.
+    fn has_hole_below(&self, sequence: Sequence) -> bool {
+        let next = self.link.as_ref().map_or(sequence, |link| link.next);
+        let is_hole = |s: Sequence| {
+            self.own(s) == Own::Owed && !self.outbox.contains_key(&s) && self.heal.get(self.own_id(s)).is_none()
+        };
+        (next..sequence).any(is_hole)
+    }
+
+    fn send_heal_of(&mut self, events: &[Event], session: &mut Session, io: &mut Io) {
+        let own = self.record.producer;
+        if let Some(link) = &mut self.link {
+            let newest = events.iter().filter(|e| e.id.producer == own).map(|e| e.id.sequence).max();
+            link.next = link.next.max(newest.map_or(0, |sequence| sequence + 1));
+        }
+        let heal = Heal { stream: self.name.clone(), runs: Run::group(events), done: false };
+        let bytes = session.send(&Up::Heal(heal), io) / events.len().max(1);
+        let Some(link) = &mut self.link else { return };
+        for event in events {
+            link.unanswered.push_back((event.id.producer, event.id.sequence, event.id.sequence, bytes));
+        }
+    }
+
+    fn load_heal_batch(&mut self, generation: u32, upto: Offset, io: &mut Io) {
+        let key = batch_key(&self.name, generation, upto);
+        if io.is_loading(|p| matches!(p, Purpose::HealBatch { key: k, .. } if *k == key)) {
+            return;
+        }
+        let mut to = key.clone();
+        to.push(0);
+        let purpose = Purpose::HealBatch { stream: self.name.clone(), key: key.clone() };
+        io.load(purpose, Table::Events, (key, to), FRAME_BYTES_TARGET);
+    }
+
+    /// The turn may pass on: this device has nothing more to heal for now.
+    fn say_done(&mut self, session: &mut Session, io: &mut Io) {
+        let caught_up = self.is_caught_up();
+        let Some(link) = &mut self.link else { return };
+        let began_again = matches!(link.phase, Phase::Live { resume: false, .. });
+        if caught_up && began_again && link.turn == Turn::Go && !link.done_said {
+            link.done_said = true;
+            session.send(&Up::Heal(Heal { stream: self.name.clone(), runs: vec![], done: true }), io);
+        }
+    }
+
+    /// R11: under its own id first; under the derived one when that id is taken in this log.
+    fn send_stray(&mut self, session: &mut Session, others: &Others<'_>, io: &mut Io) -> bool {
+        let Some(Link { strays_sent, taken, .. }) = &self.link else { return false };
+        let Some(stray) = self.strays.iter().find(|stray| !strays_sent.contains(&stray.id)).cloned() else {
+            return false;
+        };
+        let taken = taken.contains(&stray.id);
+        let needed = stray.own.needs.filter(|(id, _)| taken || id.producer != stray.id.producer);
+        if needed.is_some_and(|(id, _)| self.strays.iter().any(|other| other.id == id)) {
+            return false;
+        }
+        let Ready::Now(causes) = others.stamp_own(&stray.own.causes) else { return false };
+        let needs = stray.own.needs.filter(|_| needed.is_none()).map(|(id, tag)| (id.sequence, tag));
+        let id = match taken {
+            false => stray.id,
+            true => EventId { producer: digest::derived_producer(stray.id, stray.tag), sequence: 1 },
+        };
+        let publish = Publish {
+            stream: self.name.clone(),
+            producer: id.producer,
+            first: id.sequence,
+            tag_before: if taken { Tag::ZERO } else { stray.tag_before },
+            origin: taken.then_some(stray.tag_before),
+            items: vec![Item::Event { content: stray.own.content, causes, needs }],
+        };
+        self.sent(session, Up::Publish(publish), (id.producer, id.sequence, id.sequence), io);
+        if let Some(link) = &mut self.link {
+            link.strays_sent.insert(stray.id);
+        }
+        true
+    }
+
+    /// The next own events: those that are owed to this log as heals, the others as a publish.
+    fn send_own(&mut self, session: &mut Session, others: &Others<'_>, io: &mut Io) -> bool {
+        let Some(first) = self.link.as_ref().map(|link| link.next) else { return false };
+        if first > self.record.minted {
+            return false;
+        }
+        if self.own(first) == Own::Owed && self.outbox.contains_key(&first) {
+            return self.send_owed(first, session, others, io);
+        }
+        let mut items = vec![];
+        let mut bytes = 0;
+        for sequence in first..=self.record.minted {
+            if items.len() >= PUBLISH_EVENTS_MAX || bytes >= FRAME_BYTES_TARGET {
+                break;
+            }
+            let Some(item) = self.item(sequence, session, others, io) else { break };
+            bytes += match &item {
+                Item::Event { content, .. } => content.len() + 48,
+                Item::Void { .. } => 16,
+            };
+            items.push(item);
+        }
+        if items.is_empty() {
+            return false;
+        }
+        let last = first + items.len() as u64 - 1;
+        let producer = self.record.producer;
+        let tag_before = self.own_tag(first - 1).unwrap_or_default();
+        let publish = Publish { stream: self.name.clone(), producer, first, tag_before, origin: None, items };
+        self.sent(session, Up::Publish(publish), (producer, first, last), io);
+        if let Some(link) = &mut self.link {
+            link.next = last + 1;
+        }
+        true
+    }
+
+    /// Own sequence as an item of a publish. `None`: not yet, or not in this message.
+    fn item(&mut self, sequence: Sequence, session: &Session, others: &Others<'_>, io: &mut Io) -> Option<Item> {
+        let tag = self.own_tag(sequence)?;
+        let Some(own) = self.outbox.get(&sequence).cloned() else {
+            // Refused or void, or known only from inside a snapshot; what is to be healed goes as a heal.
+            return self.heal.get(self.own_id(sequence)).is_none().then_some(Item::Void { tag });
+        };
+        if sequence > self.record.sent {
+            (self.record.sent, self.dirty) = (self.record.minted, true);
+        }
+        if sequence > self.durable.sent || sequence > self.durable.minted || self.own(sequence) == Own::Owed {
+            return None;
+        }
+        if own.content.len() > session.event_bytes_max {
+            self.reject(sequence, "too-large", "larger than this relay takes", io);
+            return Some(Item::Void { tag });
+        }
+        let needs = own.needs.filter(|(id, _)| id.producer == self.record.producer);
+        match others.stamp_own(&own.causes) {
+            Ready::Now(causes) => {
+                let needs = needs.map(|(id, tag)| (id.sequence, tag));
+                Some(Item::Event { content: own.content, causes, needs })
+            }
+            Ready::After(_) => None,
+        }
+    }
+
+    fn send_owed(&mut self, first: Sequence, session: &mut Session, others: &Others<'_>, io: &mut Io) -> bool {
+        let mut events = vec![];
+        let mut bytes = 0;
+        for sequence in first..=self.record.minted {
+            let owed =
+                self.own(sequence) == Own::Owed && bytes < FRAME_BYTES_TARGET && events.len() < PUBLISH_EVENTS_MAX;
+            let Some(mut event) = self.own_event(sequence).filter(|_| owed) else { break };
+            match self.outbox.get(&sequence).map(|own| others.stamp_own(&own.causes)) {
+                Some(Ready::Now(causes)) => event.causes = causes,
+                _ => break,
+            }
+            bytes += event.bytes();
+            events.push(event);
+        }
+        if events.is_empty() {
+            return false;
+        }
+        self.send_heal_of(&events, session, io);
+        true
+    }
+
+    /// Events that were made on top of an own event of a given-up id which was refused: the relay cannot know.
+    pub(super) fn reject_dependents(&mut self, id: EventId, io: &mut Io) {
+        let mut refused = vec![id];
+        while let Some(id) = refused.pop() {
+            let needs = |own: &super::rows::OwnEvent| own.needs.is_some_and(|(needed, _)| needed == id);
+            let strays: Vec<EventId> = self.strays.iter().filter(|s| needs(&s.own)).map(|s| s.id).collect();
+            let own: Vec<Sequence> = self.outbox.iter().filter(|(_, own)| needs(own)).map(|(s, _)| *s).collect();
+            for stray in strays {
+                let Some(stray) = self.forget_stray(stray, io) else { continue };
+                refused.push(stray.id);
+                let content = stray.own.content;
+                let (code, reason) = (DEPENDS_ON_REJECTED.into(), String::new());
+                self.list(Rejection { id: stray.id, code, reason, content }, io);
+            }
+            for sequence in own {
+                self.reject(sequence, DEPENDS_ON_REJECTED, "", io);
+            }
+        }
+    }
+}

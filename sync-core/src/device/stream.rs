@@ -1,0 +1,357 @@
+//! One stream on this device: its durable record, its own events, and the link while it is subscribed.
+
+use super::healing::Heal;
+use super::io::Io;
+use super::output::{Notice, Own, Rejection, StreamState, Table};
+use super::rows::{self, OwnEvent, Record, StrayRow, key};
+use crate::digest;
+use crate::event::Event;
+use crate::ids::*;
+use crate::time::Millis;
+use crate::wire::{Access, Down, Events, Subscribe, Turn};
+use bytes::Bytes;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// Tags of own events in one row of the local store.
+const TAGS_PER_ROW: u64 = 512;
+
+/// What the stream's life on this device is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Life {
+    /// Only the record is in memory.
+    Dormant,
+    /// So many loads are still to be answered.
+    Loading(usize),
+    Ready,
+    /// The local rows cannot be read.
+    Failed(&'static str),
+}
+
+/// The subscription's phase on the present connection.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Phase {
+    /// `subscribe` sent.
+    Asking,
+    /// The answer said to start again; what the old log brought is being moved to the heal list.
+    Resetting,
+    /// Answered: `head` and `last` as the relay said then.
+    Live { head: Offset, last: Sequence, resume: bool },
+}
+
+/// Parts of a snapshot that came so far.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Assembly {
+    pub(super) bytes: Vec<u8>,
+    pub(super) next: u64,
+    pub(super) records: Vec<crate::wire::Record>,
+}
+
+/// A batch as it came.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) events: Events,
+    pub(super) bytes: usize,
+    /// Which frame it came in, counted by the device.
+    pub(super) frame: u64,
+}
+
+/// Everything about a stream that ends with the connection.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) phase: Phase,
+    pub(super) turn: Turn,
+    /// Next own sequence to send.
+    pub(super) next: Sequence,
+    /// What was sent and not answered: whose, first, last, bytes.
+    pub(super) unanswered: VecDeque<(ProducerId, Sequence, Sequence, usize)>,
+    /// Fates that stand once the cursor reaches the offset.
+    pub(super) verdicts: Vec<(EventId, Tag, Offset)>,
+    /// Strays whose own id is taken in this log: to be sent under a derived id.
+    pub(super) taken: BTreeSet<EventId>,
+    /// Strays that were sent on this link.
+    pub(super) strays_sent: BTreeSet<EventId>,
+    pub(super) done_said: bool,
+    /// Batches that are not applied yet: they wait for their causes.
+    pub(super) held: VecDeque<Held>,
+    pub(super) held_since: Option<Millis>,
+    /// Answers that wait for the reset.
+    pub(super) inbox: VecDeque<(Down, usize)>,
+    pub(super) assembly: Assembly,
+    /// Bytes received and not confirmed with `applied`.
+    pub(super) unconfirmed_bytes: usize,
+}
+
+impl Link {
+    pub(super) fn asking() -> Link {
+        Link {
+            phase: Phase::Asking,
+            turn: Turn::Wait,
+            next: 1,
+            unanswered: VecDeque::new(),
+            verdicts: vec![],
+            taken: BTreeSet::new(),
+            strays_sent: BTreeSet::new(),
+            done_said: false,
+            held: VecDeque::new(),
+            held_since: None,
+            inbox: VecDeque::new(),
+            assembly: Assembly::default(),
+            unconfirmed_bytes: 0,
+        }
+    }
+    pub(super) fn unanswered_bytes(&self) -> usize {
+        self.unanswered.iter().map(|(.., bytes)| bytes).sum()
+    }
+    /// Whether an answer to this own sequence is still to come on this link.
+    pub(super) fn is_asked(&self, producer: ProducerId, sequence: Sequence) -> bool {
+        self.unanswered.iter().any(|(p, first, last, _)| *p == producer && (*first..=*last).contains(&sequence))
+    }
+    /// Everything up to this sequence of the producer is answered.
+    pub(super) fn answered(&mut self, producer: ProducerId, upto: Sequence) {
+        self.unanswered.retain(|(p, _, last, _)| *p != producer || *last > upto);
+    }
+}
+
+pub(super) struct Stream {
+    pub(super) name: StreamName,
+    pub(super) life: Life,
+    /// Some page needs it.
+    pub(super) opened: bool,
+    pub(super) record: Record,
+    /// The record as it was committed last.
+    pub(super) durable: Record,
+    /// The record changed since it was last put into a transaction.
+    pub(super) dirty: bool,
+    /// The chain's tags of own sequences 1, 2, 3 ...
+    pub(super) tags: Vec<Tag>,
+    /// Own events that were not seen in the log yet, but for those in the heal list.
+    pub(super) outbox: BTreeMap<Sequence, OwnEvent>,
+    pub(super) strays: Vec<StrayRow>,
+    pub(super) heal: Heal,
+    pub(super) heal_rows: BTreeMap<(u32, Offset), rows::HealRow>,
+    pub(super) link: Option<Link>,
+    /// An event under this device's producer id came by that it did not make (R10).
+    pub(super) suspect: bool,
+    /// Times that the link was given up since the cursor moved.
+    pub(super) asks: u32,
+    pub(super) access: Access,
+    /// Whether the relay said on some connection that there is something.
+    pub(super) exists: Option<bool>,
+    pub(super) head: Option<Offset>,
+    pub(super) error: Option<&'static str>,
+    /// Causes of the own event seen last: they need not be said again.
+    pub(super) stamped: BTreeMap<StreamHash, (Epoch, Offset)>,
+    /// When the cursor moved last, as a count of the device: the newest causes come first.
+    pub(super) advanced: u64,
+    pub(super) told: Option<StreamState>,
+}
+
+impl Stream {
+    pub(super) fn new(name: StreamName, record: Record) -> Stream {
+        Stream {
+            name,
+            life: Life::Dormant,
+            opened: false,
+            durable: record.clone(),
+            record,
+            dirty: false,
+            tags: vec![],
+            outbox: BTreeMap::new(),
+            strays: vec![],
+            heal: Heal::default(),
+            heal_rows: BTreeMap::new(),
+            link: None,
+            suspect: false,
+            asks: 0,
+            access: Access::Write,
+            exists: None,
+            head: None,
+            error: None,
+            stamped: BTreeMap::new(),
+            advanced: 0,
+            told: None,
+        }
+    }
+
+    pub(super) fn is_ready(&self) -> bool {
+        self.life == Life::Ready
+    }
+    /// Something waits here for the relay, page or not.
+    pub(super) fn has_work(&self) -> bool {
+        !self.outbox.is_empty() || !self.strays.is_empty() || !self.heal.is_empty()
+    }
+    pub(super) fn is_caught_up(&self) -> bool {
+        let phase = self.link.as_ref().map(|link| &link.phase);
+        matches!(phase, Some(Phase::Live { head, .. }) if self.record.cursor >= *head)
+    }
+
+    /// The producer chain's tag at own sequence `sequence`; `None` beyond what was minted.
+    pub(super) fn own_tag(&self, sequence: Sequence) -> Option<Tag> {
+        match sequence {
+            0 => Some(Tag::ZERO),
+            n => self.tags.get(usize::try_from(n - 1).ok()?).copied(),
+        }
+    }
+    /// Where own event `sequence` stands.
+    pub(super) fn own(&self, sequence: Sequence) -> Own {
+        let r = &self.record;
+        if r.voids.contains(sequence) {
+            Own::Void
+        } else if r.refused.contains(sequence) {
+            Own::Refused
+        } else if sequence <= r.seen {
+            Own::Seen
+        } else if r.accepted.contains(sequence) {
+            if sequence > r.relay_last { Own::Owed } else { Own::Accepted }
+        } else if sequence <= r.sent {
+            Own::Sent
+        } else {
+            Own::Unsent
+        }
+    }
+    pub(super) fn own_id(&self, sequence: Sequence) -> EventId {
+        EventId { producer: self.record.producer, sequence }
+    }
+    /// Own sequences that are open: in the outbox, or owed to a new log.
+    pub(super) fn open(&self) -> BTreeSet<Sequence> {
+        let producer = self.record.producer;
+        let heal = self.heal.entries().filter(|entry| entry.id.producer == producer).map(|entry| entry.id.sequence);
+        self.outbox.keys().copied().chain(heal).collect()
+    }
+    /// The content of an own event that came without payload.
+    pub(super) fn own_content(&self, id: EventId, tag: Tag) -> Option<Bytes> {
+        if id.producer != self.record.producer || self.own_tag(id.sequence) != Some(tag) {
+            return None;
+        }
+        let kept = || self.heal.get(id).and_then(|entry| entry.content.clone());
+        self.outbox.get(&id.sequence).map(|own| own.content.clone()).or_else(kept)
+    }
+    /// Own event `sequence` of the outbox as an event, for pages and for heals.
+    pub(super) fn own_event(&self, sequence: Sequence) -> Option<Event> {
+        let own = self.outbox.get(&sequence)?;
+        let logged = |n: &Sequence| matches!(self.own(*n), Own::Accepted | Own::Owed | Own::Seen);
+        let prev = (1..sequence).rev().find(logged).unwrap_or(0);
+        Some(Event {
+            id: self.own_id(sequence),
+            tag: self.own_tag(sequence)?,
+            tag_before: self.own_tag(sequence - 1)?,
+            prev: (prev, self.own_tag(prev)?),
+            offset: Offset::ZERO,
+            author: None,
+            needs_prev: own.needs.is_some(),
+            causes: own.causes.iter().map(stamped).collect(),
+            content: own.content.clone(),
+        })
+    }
+
+    /// Makes an own event: R1's one transaction.
+    pub(super) fn append(&mut self, own: OwnEvent, sent: bool, io: &mut Io) -> EventId {
+        let tag_before = self.tags.last().copied().unwrap_or(Tag::ZERO);
+        self.tags.push(digest::tag(tag_before, &own.content));
+        self.record.minted += 1;
+        let sequence = self.record.minted;
+        if sent {
+            self.record.sent = sequence;
+        }
+        io.put(Table::Outbox, key(&self.name, &[&sequence.to_be_bytes()]), own.encode());
+        self.put_tags(sequence, io);
+        self.outbox.insert(sequence, own);
+        self.dirty = true;
+        self.own_id(sequence)
+    }
+    /// The row of tags that holds own sequence `sequence`.
+    fn put_tags(&self, sequence: Sequence, io: &mut Io) {
+        let row = (sequence - 1) / TAGS_PER_ROW;
+        let first = (row * TAGS_PER_ROW) as usize;
+        let tags = &self.tags[first..self.tags.len().min(first + TAGS_PER_ROW as usize)];
+        let bytes: Vec<u8> = tags.iter().flat_map(|tag| tag.0).collect();
+        io.put(Table::Tags, key(&self.name, &[&row.to_be_bytes()]), bytes.into());
+    }
+    pub(super) fn load_tags(&mut self, row: &Bytes) {
+        self.tags.extend(row.chunks_exact(Tag::BYTES).filter_map(Tag::from_slice));
+    }
+
+    /// The outbox lets an own event go.
+    pub(super) fn forget_own(&mut self, sequence: Sequence, io: &mut Io) -> Option<OwnEvent> {
+        let own = self.outbox.remove(&sequence)?;
+        io.delete(Table::Outbox, key(&self.name, &[&sequence.to_be_bytes()]));
+        Some(own)
+    }
+    /// An own open event was refused: it goes to the list of rejections.
+    pub(super) fn reject(&mut self, sequence: Sequence, code: &str, reason: &str, io: &mut Io) {
+        let id = self.own_id(sequence);
+        self.record.refused.insert(sequence, sequence);
+        self.dirty = true;
+        let outbox = self.forget_own(sequence, io).map(|own| own.content);
+        let healed = self.heal.remove(&self.name.clone(), id, io).and_then(|entry| entry.content);
+        if let Some(content) = outbox.or(healed) {
+            self.list(Rejection { id, code: code.into(), reason: reason.into(), content }, io);
+        }
+    }
+    /// Puts a rejection into the list, or a better reason to one that is there.
+    pub(super) fn list(&mut self, rejection: Rejection, io: &mut Io) {
+        let row = key(&self.name, &[&rejection.id.producer.0, &rejection.id.sequence.to_be_bytes()]);
+        io.put(Table::Rejections, row, rows::encode_rejection(&rejection));
+        io.rejections.insert((self.name.clone(), rejection.id), rejection.clone());
+        io.notice_after_commit(Notice::Rejected { stream: self.name.clone(), rejections: vec![rejection] });
+    }
+
+    pub(super) fn put_stray(&self, stray: &StrayRow, io: &mut Io) {
+        io.put(Table::Strays, key(&self.name, &[&stray.order.to_be_bytes()]), stray.encode());
+    }
+    /// A stray has its fate.
+    pub(super) fn forget_stray(&mut self, id: EventId, io: &mut Io) -> Option<StrayRow> {
+        let at = self.strays.iter().position(|stray| stray.id == id)?;
+        io.delete(Table::Strays, key(&self.name, &[&self.strays[at].order.to_be_bytes()]));
+        if let Some(link) = &mut self.link {
+            link.strays_sent.remove(&id);
+        }
+        let stray = self.strays.remove(at);
+        (self.record.has_strays, self.dirty) = (!self.strays.is_empty(), true);
+        Some(stray)
+    }
+
+    /// What to ask the relay (R7).
+    pub(super) fn subscribe(&self) -> Subscribe {
+        let r = &self.record;
+        let settled = self.open().first().copied().unwrap_or(r.minted + 1);
+        let strays = self.strays.iter().flat_map(|s| [s.id.producer, digest::derived_producer(s.id, s.tag)]);
+        let records: BTreeSet<ProducerId> = strays.chain(self.heal.producers()).collect();
+        Subscribe {
+            stream: self.name.clone(),
+            epoch: r.epoch,
+            after: r.cursor,
+            check: r.check,
+            producer: r.producer,
+            settled,
+            records: records.into_iter().take(crate::limits::RECORDS_ASKED_MAX).collect(),
+        }
+    }
+
+    pub(super) fn state(&self, rejected: usize) -> StreamState {
+        let caught_up = self.is_caught_up();
+        let held_here = self.record.cursor > Offset::ZERO || self.record.minted > 0;
+        let waiting = self.outbox.keys().filter(|sequence| self.own(**sequence) != Own::Accepted).count();
+        let own_heal = self.heal.entries().filter(|entry| entry.content.is_some()).count();
+        StreamState {
+            loaded: self.is_ready(),
+            exists: if held_here { Some(true) } else { self.exists },
+            caught_up,
+            epoch: self.record.epoch,
+            cursor: self.durable.cursor,
+            head: self.head,
+            pending: waiting + own_heal + self.strays.len(),
+            rejected,
+            access: self.access,
+            error: match self.life {
+                Life::Failed(code) => Some(code),
+                _ => self.error,
+            },
+        }
+    }
+}
+
+/// A cause as it goes out.
+pub(super) fn stamped(cause: &rows::OwnCause) -> crate::event::Cause {
+    crate::event::Cause { stream: digest::stream_hash(&cause.stream), epoch: cause.epoch, offset: cause.offset }
+}
