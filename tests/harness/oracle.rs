@@ -1,0 +1,327 @@
+//! The ground truth of a run, and the promises of design.md as questions about every state that the world is in.
+//!
+//! Nothing here asks a machine what it believes, but for what it tells pages: the log is read out of the store, the
+//! device's rows out of its disk, what a user sees through `Input::Read` and the notices.
+
+use crate::birth::{Birth, birth_of};
+use crate::device_node::DeviceNode;
+use crate::store::Store;
+use std::collections::{BTreeMap, BTreeSet};
+use sync_core::device::{Notice, Own, Table};
+use sync_core::ids::*;
+
+/// A promise that was broken, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Broken {
+    /// Which promise of design.md, section 2.
+    pub promise: u8,
+    /// How.
+    pub how: String,
+}
+
+/// What a device can send again from.
+const RESTORABLE: [Table; 5] = [Table::Outbox, Table::Events, Table::Heals, Table::Strays, Table::Rejections];
+/// What an author has in view.
+const IN_VIEW: [Table; 5] = [Table::Outbox, Table::Events, Table::Heals, Table::Strays, Table::Snapshots];
+
+/// What the world knows of an append.
+#[derive(Clone, Debug)]
+pub struct Born {
+    /// Who made it.
+    pub device: usize,
+    /// Where.
+    pub stream: StreamName,
+    /// What its author had in view of the same stream, or of another stream that it follows.
+    pub past: BTreeSet<Birth>,
+    /// What it was made on top of, if it says so.
+    pub needs: Option<Birth>,
+}
+
+/// Ground truth.
+#[derive(Clone, Debug, Default)]
+pub struct Oracle {
+    /// By birth number.
+    pub born: Vec<Born>,
+    /// Told to be saved on a device, not discarded, and not destroyed by a fault of storage.
+    pub alive: BTreeSet<Birth>,
+    /// Told to be saved on the relay.
+    pub accepted: BTreeSet<Birth>,
+    /// Thrown away by a user before it was sent, for certain.
+    pub discarded: BTreeSet<Birth>,
+    /// The same, but not yet on stable storage.
+    discarding: BTreeSet<(usize, Birth)>,
+    /// The relay's store lost something at some time.
+    pub relay_lost: bool,
+    /// A device's profile went back in time, was copied or was wiped at some time.
+    pub device_forked: bool,
+    /// A log was trimmed at some time.
+    pub trimmed: bool,
+    /// Which birth each device knows an id by.
+    ids: BTreeMap<(usize, StreamName, EventId), Birth>,
+    /// The first thing that a notice broke.
+    told: Option<Broken>,
+    seen_version: u64,
+}
+
+fn broken(promise: u8, how: String) -> Result<(), Broken> {
+    Err(Broken { promise, how })
+}
+
+impl Oracle {
+    /// A device is about to append.
+    pub fn appends(&mut self, device: usize, node: &DeviceNode, stream: &StreamName, dependent: bool) {
+        let mut past = node.disk.births(&IN_VIEW, None);
+        past.extend(node.tabs.values().flat_map(|tab| &tab.births));
+        past.extend(self.unsaved(device, node));
+        let open = |(event, own): &(sync_core::event::Event, Own)| {
+            (!matches!(own, Own::Refused | Own::Void | Own::Seen)).then(|| birth_of(&event.content)).flatten()
+        };
+        let needs = dependent.then(|| node.pending(stream).iter().filter_map(open).last()).flatten();
+        self.born.push(Born { device, stream: stream.clone(), past, needs });
+    }
+    /// Own events that wait for the disk.
+    fn unsaved(&self, device: usize, node: &DeviceNode) -> Vec<Birth> {
+        let mut births: Vec<Birth> = node.disk.births_under_way().into_iter().collect();
+        for stream in &node.streams {
+            births.extend(node.pending(stream).iter().filter_map(|(event, _)| birth_of(&event.content)));
+        }
+        births.retain(|birth| self.born.get(*birth as usize).is_some_and(|born| born.device == device));
+        births
+    }
+
+    /// A device told its pages something.
+    pub fn told(&mut self, device: usize, node: &DeviceNode, store: &Store, notice: &Notice) {
+        match notice {
+            Notice::Appended { stream, event, .. } => {
+                let Some(birth) = birth_of(&event.content) else { return };
+                self.ids.insert((device, stream.clone(), event.id), birth);
+                self.alive.insert(birth);
+                if !node.disk.births(&RESTORABLE, Some(stream)).contains(&birth) {
+                    self.says(1, format!("birth {birth} was said to be saved and is on no row of the disk"));
+                }
+            }
+            Notice::Renamed { stream, from, to } => {
+                if let Some(birth) = self.ids.get(&(device, stream.clone(), *from)) {
+                    self.ids.insert((device, stream.clone(), *to), *birth);
+                }
+            }
+            Notice::Accepted { stream, ids } => {
+                let pending = node.pending(stream);
+                for id in ids {
+                    let open = pending.iter().find(|(event, _)| event.id == *id);
+                    let open = open.and_then(|(event, _)| birth_of(&event.content));
+                    let known = self.ids.get(&(device, stream.clone(), *id)).copied();
+                    self.accepted.extend(open.or(known));
+                }
+            }
+            Notice::Applied { stream, events, .. } => {
+                let shown = node.disk.births(&IN_VIEW, None);
+                let logged: BTreeSet<Birth> = store.logs().flat_map(|(_, log)| log.births()).collect();
+                for birth in events.iter().filter_map(|event| birth_of(&event.content)) {
+                    self.shows(node, stream, birth, &shown, &logged);
+                }
+            }
+            _ => {}
+        }
+    }
+    /// Promise 8: everything that the author had seen of the streams that this device follows is here already, if it is
+    /// anywhere to be read.
+    fn shows(
+        &mut self,
+        node: &DeviceNode,
+        stream: &StreamName,
+        birth: Birth,
+        shown: &BTreeSet<Birth>,
+        logged: &BTreeSet<Birth>,
+    ) {
+        let Some(born) = self.born.get(birth as usize) else { return };
+        let missing = born.past.iter().find(|past| {
+            let other = self.born.get(**past as usize);
+            let followed = other.is_some_and(|past| past.stream != *stream && node.streams.contains(&past.stream));
+            followed && !shown.contains(past) && logged.contains(past)
+        });
+        if let Some(missing) = missing.filter(|_| !self.relay_lost && !self.device_forked && !self.trimmed) {
+            self.says(8, format!("birth {birth} is shown before birth {missing}, which its author had seen"));
+        }
+    }
+    fn says(&mut self, promise: u8, how: String) {
+        self.told.get_or_insert(Broken { promise, how });
+    }
+
+    /// A user threw an event away that was never handed to a socket.
+    pub fn discards(&mut self, device: usize, birth: Birth) {
+        self.alive.remove(&birth);
+        self.discarding.insert((device, birth));
+    }
+    /// A profile was copied or taken back: what it held may come again from there.
+    pub fn forks(&mut self) {
+        self.device_forked = true;
+        self.discarded.clear();
+        self.discarding.clear();
+    }
+    /// A fault of storage may have destroyed the last copy of an event: nobody is asked to bring that back.
+    pub fn excuse(&mut self, store: &Store, devices: &[DeviceNode]) {
+        let held = self.held(store, devices, &RESTORABLE);
+        self.alive.retain(|birth| held.contains(birth));
+    }
+    fn held(&self, store: &Store, devices: &[DeviceNode], tables: &[Table]) -> BTreeSet<Birth> {
+        let mut held: BTreeSet<Birth> = store.logs().flat_map(|(_, log)| log.births()).collect();
+        for node in devices.iter().filter(|node| node.used) {
+            held.extend(node.disk.births(tables, None));
+        }
+        held
+    }
+
+    /// What the user sees as rejected, and what the app is asked about since only a snapshot could tell.
+    pub fn rejected(&self, devices: &[DeviceNode]) -> (BTreeSet<Birth>, BTreeSet<Birth>) {
+        let (mut rejected, mut unsure) = (BTreeSet::new(), BTreeSet::new());
+        for (_, rejection) in devices.iter().flat_map(DeviceNode::rejections) {
+            let list = if rejection.code == "unsure" { &mut unsure } else { &mut rejected };
+            list.extend(birth_of(&rejection.content));
+        }
+        (rejected, unsure)
+    }
+
+    /// The promises that hold in every state.
+    pub fn check(&mut self, store: &Store, devices: &[DeviceNode], live: &[bool]) -> Result<(), Broken> {
+        if let Some(broken) = self.told.take() {
+            return Err(broken);
+        }
+        self.settle_discards(devices);
+        if store.version != self.seen_version {
+            self.seen_version = store.version;
+            store.logs().try_for_each(|(stream, log)| self.log_is_right(stream, &log.births()))?;
+        }
+        let logged: BTreeSet<Birth> = store.logs().flat_map(|(_, log)| log.births()).collect();
+        let (rejected, _) = self.rejected(devices);
+        if let Some(birth) = rejected.intersection(&logged).next() {
+            return broken(9, format!("birth {birth} is both refused and in the log"));
+        }
+        if let Some(birth) = rejected.intersection(&self.accepted).next().filter(|_| !self.device_forked) {
+            return broken(9, format!("birth {birth} was accepted and then refused"));
+        }
+        if let Some(birth) = self.discarded.intersection(&logged).next() {
+            return broken(9, format!("birth {birth} was discarded and is in the log"));
+        }
+        if let Some(birth) = self.accepted.difference(&logged).next().filter(|_| !self.relay_lost) {
+            return broken(2, format!("birth {birth} was accepted and is not in the log of a relay that lost nothing"));
+        }
+        let held = self.held(store, devices, &Table::ALL);
+        if let Some(birth) = self.alive.difference(&held).next() {
+            return broken(1, format!("the last copy of birth {birth} is gone"));
+        }
+        for (device, node) in devices.iter().enumerate().filter(|(_, node)| node.is_on()) {
+            node.streams.iter().try_for_each(|stream| self.device_is_right(store, node, stream, live[device], device))?;
+        }
+        Ok(())
+    }
+
+    /// A discard counts once no row holds the event any more.
+    fn settle_discards(&mut self, devices: &[DeviceNode]) {
+        let (discarded, waiting) = std::mem::take(&mut self.discarding).into_iter().partition(|(device, birth)| {
+            let held = devices[*device].disk.births(&[Table::Outbox], None);
+            !held.contains(birth)
+        });
+        self.discarding = waiting;
+        let discarded: BTreeSet<(usize, Birth)> = discarded;
+        self.discarded.extend(discarded.into_iter().map(|(_, birth)| birth));
+    }
+
+    /// No event twice, none before what its author had seen, none whose need is not there.
+    fn log_is_right(&self, stream: &StreamName, births: &[Birth]) -> Result<(), Broken> {
+        let mut before: BTreeSet<Birth> = BTreeSet::new();
+        // What is only in a snapshot cannot be healed as events (the model's README, limits).
+        let excused = self.trimmed && self.relay_lost;
+        for birth in births {
+            let Some(born) = self.born.get(*birth as usize) else { continue };
+            if born.stream != *stream {
+                return broken(3, format!("birth {birth} is in the log of {stream}, not of {}", born.stream));
+            }
+            let early = before.iter().find(|earlier| self.born[**earlier as usize].past.contains(birth));
+            if let Some(early) = early.filter(|_| !excused) {
+                return broken(8, format!("birth {early} stands before birth {birth}, which its author had seen"));
+            }
+            if let Some(needs) = born.needs.filter(|needs| !before.contains(needs) && !excused) {
+                return broken(9, format!("birth {birth} is in the log without birth {needs}, which it needs"));
+            }
+            if !before.insert(*birth) {
+                return broken(4, format!("birth {birth} is in the log twice"));
+            }
+        }
+        Ok(())
+    }
+
+    fn device_is_right(
+        &self,
+        store: &Store,
+        node: &DeviceNode,
+        stream: &StreamName,
+        live: bool,
+        device: usize,
+    ) -> Result<(), Broken> {
+        let Some(tab) = node.tabs.get(stream) else { return Ok(()) };
+        let mut shown = BTreeSet::new();
+        let open = node.pending(stream);
+        let open = open.iter().filter(|(_, own)| !matches!(own, Own::Seen | Own::Refused | Own::Void));
+        let open: Vec<Birth> = open.filter_map(|(event, _)| birth_of(&event.content)).collect();
+        let current = tab.is_current();
+        for birth in tab.births.iter().chain(open.iter().filter(|_| current)) {
+            if !shown.insert(*birth) {
+                return broken(4, format!("device {device} shows birth {birth} twice"));
+            }
+        }
+        let Some(state) = node.state(stream).filter(|state| state.loaded && current) else { return Ok(()) };
+        let idle = node.disk.steps().next().is_none();
+        if idle && (state.cursor, state.epoch) != (tab.position, tab.epoch) && state.cursor != Offset::ZERO {
+            let how = format!("device {device} has its cursor at {:?} and rows up to {:?}", state.cursor, tab.position);
+            return broken(5, how);
+        }
+        let Some(log) = store.log(stream) else { return Ok(()) };
+        if tab.position < log.floor() || tab.epoch != log.epoch {
+            return Ok(());
+        }
+        let same = log.check_at(tab.position).is_some_and(|check| tab.check() == Some(check));
+        let subscribed = live && state.head.is_some() && idle;
+        if (same || subscribed) && log.births_to(tab.position) != tab.births {
+            let how = format!(
+                "device {device} shows {:?} where the log up to {:?} is {:?}",
+                tab.births,
+                tab.position,
+                log.births_to(tab.position)
+            );
+            return broken(3, how);
+        }
+        Ok(())
+    }
+
+    /// What is left to happen until all devices are equal and nothing is left to send; `None`: nothing.
+    pub fn unsettled(&self, store: &Store, devices: &[DeviceNode]) -> Option<String> {
+        let mut logged: BTreeSet<Birth> = BTreeSet::new();
+        for (device, node) in devices.iter().enumerate().filter(|(_, node)| node.used) {
+            for stream in &node.streams {
+                let births = store.log(stream).map_or(vec![], |log| log.births());
+                let state = node.state(stream);
+                let Some(state) = state.filter(|state| state.loaded && state.caught_up && state.head.is_some()) else {
+                    return Some(format!("device {device} is not caught up with {stream}: {:?}", node.state(stream)));
+                };
+                if let Some(error) = state.error {
+                    return Some(format!("device {device} has given {stream} up: {error}"));
+                }
+                let open = node.pending(stream);
+                if let Some((event, own)) = open.iter().find(|(_, own)| !matches!(own, Own::Seen | Own::Refused | Own::Void)) {
+                    return Some(format!("device {device}: {:?} is {own:?}", birth_of(&event.content)));
+                }
+                let tab = &node.tabs[stream];
+                if tab.births != births || !tab.is_current() {
+                    return Some(format!("device {device} shows {:?} of {stream}, the log is {births:?}", tab.births));
+                }
+                logged.extend(births);
+            }
+        }
+        let (rejected, unsure) = self.rejected(devices);
+        let lost = self.alive.iter().find(|birth| {
+            !logged.contains(birth) && !rejected.contains(birth) && !unsure.contains(birth)
+        });
+        lost.map(|birth| format!("birth {birth} is in no log and in no list"))
+    }
+}
