@@ -43,6 +43,8 @@ pub(super) enum Purpose {
         reader: u64,
         stream: StreamName,
         after: Offset,
+        /// The cursor and its check when the rows were asked for.
+        upto: (Offset, Check),
         generation: u32,
     },
     /// The snapshot in front of a reader's first page.

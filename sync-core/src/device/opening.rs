@@ -282,7 +282,8 @@ impl Device {
     fn load_page(&mut self, reader: u64, name: StreamName, after: Offset, record: &Record, bytes_max: usize) {
         let from = batch_key(&name, record.generation, Offset(after.0 + 1));
         let to = batch_key(&name, record.generation, Offset(record.cursor.0 + 1));
-        let purpose = Purpose::Page { reader, stream: name, after, generation: record.generation };
+        let (generation, upto) = (record.generation, (record.cursor, record.check));
+        let purpose = Purpose::Page { reader, stream: name, after, upto, generation };
         self.io.load(purpose, Table::Events, (from, to), bytes_max);
     }
 
@@ -311,8 +312,9 @@ impl Device {
             Purpose::Page { generation, .. } if generation != record.generation => {
                 page.more = record.cursor > Offset::ZERO
             }
-            Purpose::Page { after, .. } => {
-                (page.after, page.upto, page.check) = (after, record.cursor, record.check);
+            // The cursor may have moved on since the rows were asked for.
+            Purpose::Page { after, upto: (upto, check), .. } => {
+                (page.after, page.upto, page.check) = (after, upto, check);
                 for (row_key, value) in &rows {
                     let Some((_, upto, batch)) = read_batch(row_key, value) else { break };
                     page.events.extend(batch.events.into_iter().filter(|event| event.offset > after));
