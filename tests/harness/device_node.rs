@@ -42,8 +42,10 @@ pub struct Tab {
     pub births: Vec<Birth>,
     /// The read it waits for.
     waits_for: Option<u64>,
-    /// It has heard of events behind its position.
+    /// It has heard of events behind its position ...
     behind: bool,
+    /// ... while it waited for a page.
+    heard: bool,
 }
 
 impl Tab {
@@ -225,7 +227,7 @@ impl DeviceNode {
                         self.effects.push_back(Effect::Misread(format!("applied {stream}: {why}")));
                     }
                 } else if *epoch != tab.epoch || *upto > tab.position {
-                    tab.behind = true;
+                    (tab.behind, tab.heard) = (true, tab.waits_for.is_some());
                 }
             }
             _ => {}
@@ -240,12 +242,14 @@ impl DeviceNode {
                 let why = format!("a page of {} goes on at {:?}, not at {:?}", page.stream, page.after, tab.position);
                 return self.effects.push_back(Effect::Misread(why));
             }
+            let heard = tab.heard;
             tab.reset(page.epoch);
+            tab.heard = heard;
         }
         if let Some(snapshot) = &page.snapshot {
             (tab.births, tab.position, tab.check) = (births_in(snapshot), page.after, None);
         }
-        tab.behind = page.more;
+        tab.behind = page.more || std::mem::take(&mut tab.heard);
         if let Err(why) = tab.take(&page.events, page.upto, page.check) {
             self.effects.push_back(Effect::Misread(format!("read {}: {why}", page.stream)));
         }
