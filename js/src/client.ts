@@ -6,6 +6,7 @@ import { editsOfChanges } from "./document-rejections.js";
 import { browserPorts } from "./engine/connect.js";
 import type { LinkOptions } from "./engine/link.js";
 import { SyncError } from "./errors.js";
+import { checkName } from "./names.js";
 import { RejectionList, type Rejection } from "./rejections.js";
 import { Session } from "./session.js";
 import type { SyncStatus } from "./status.js";
@@ -39,9 +40,9 @@ export interface Client {
   readonly database: string;
   /** Null: anonymous. */
   readonly user: string | null;
-  /** The document of that name. Opens nothing; cached per definition and name. */
+  /** The document of that name. Opens nothing; cached per definition and name. Throws `invalid-name`. */
   document<T extends object>(definition: DocumentDefinition<T>, name: string): DocumentHandle<T>;
-  /** The stream of that name. Opens nothing; cached per definition and name. */
+  /** The stream of that name. Opens nothing; cached per definition and name. Throws `invalid-name`. */
   stream<E extends AppEvent>(definition: StreamDefinition<E>, name: string): StreamHandle<E>;
   readonly status: Store<SyncStatus>;
   /** What the relay refused, oldest first, until retried or discarded. Survives reload; the same in all tabs. */
@@ -135,6 +136,7 @@ export class ClientImpl implements Client {
   }
 
   #handle<H extends object>(definition: object, name: string, make: () => H): H {
+    checkName(name);
     const handles = this.#handles.get(definition) ?? new WeakCache<string, object>();
     this.#handles.set(definition, handles);
     return (handles.get(name) ?? handles.set(name, make())) as H;

@@ -44,6 +44,7 @@ export function editsOfChanges(
 async function patchesOf(session: Session, asset: string | null, stream: string, payload: Uint8Array): Promise<readonly Patch[]> {
   const layer = await loadDocuments(asset);
   const payloads: Uint8Array[] = [];
+  session.feed(stream).touch(); // the engine reads streams that are open
   for (let after = 0, more = true; more; ) {
     const page = await session.call("read", stream, after, 1024 * 1024);
     payloads.push(...page.events.filter((event) => event.kind !== 1).map((event) => event.payload));

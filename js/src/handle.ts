@@ -14,7 +14,7 @@ export interface Handle {
   /**
    * Resolves when there is something to show: at once from this device's log; else with the relay's first answer; with no
    * network after at most 3 s, with the defaults. Opens the stream. Rejects only with `access-denied`,
-   * `access-revoked`, `wrong-kind`, `invalid-name`, `outdated-app`, `engine-failed`, `closed`.
+   * `access-revoked`, `wrong-kind`, `outdated-app`, `engine-failed`, `closed`.
    */
   readonly ready: Promise<void>;
   readonly status: Store<StreamStatus>;
@@ -23,6 +23,12 @@ export interface Handle {
   /** Keeps it open and following with no subscriber, so that it is there offline. Until called back or the page closes. */
   keepOpen(): Unsubscribe;
 }
+
+/**
+ * The engine tells a stream's state when it changed. A relay that has nothing new changes nothing, so on a live
+ * connection silence for this long is its answer, in ms.
+ */
+const ANSWER_MS_MAX = 1000;
 
 /** The part of a handle that both kinds share: it shows its feed's status, unless the name belongs to the other kind. */
 export abstract class FeedHandle implements Handle {
@@ -58,16 +64,29 @@ export abstract class FeedHandle implements Handle {
 
   readonly caughtUp = async (options: { readonly signal?: AbortSignal } = {}): Promise<void> => {
     const release = this.hold();
+    let isLate = false;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const isCaughtUp = (): boolean => this.feed.state?.caughtUp === true;
     try {
-      await until(this.status, () => this.failure === null ? this.feed.isLoaded : throwing(this.failure), options.signal);
+      await until({
+        subscribe: (listener) => {
+          const ends = [this.status.subscribe(listener), this.feed.onAnswer(listener)];
+          return () => ends.forEach((end) => end());
+        },
+      }, () => this.#working() && this.feed.isLoaded && this.#host.connected && isCaughtUp(), options.signal);
       const asked = this.feed.answers;
       this.#host.say({ type: "refresh", stream: this.name });
-      await until(
-        { subscribe: (listener) => this.feed.onAnswer(listener) },
-        () => this.failure === null ? this.feed.answers > asked && this.feed.state?.caughtUp === true : throwing(this.failure),
-        options.signal,
-      );
+      await until({
+        subscribe: (listener) => {
+          timer = setTimeout(() => {
+            isLate = true;
+            listener();
+          }, ANSWER_MS_MAX);
+          return this.feed.onAnswer(listener);
+        },
+      }, () => this.#working() && isCaughtUp() && (this.feed.answers > asked || (isLate && this.#host.connected)), options.signal);
     } finally {
+      clearTimeout(timer);
       release();
     }
   };
@@ -81,6 +100,12 @@ export abstract class FeedHandle implements Handle {
     if (failure !== null) this.readiness.reject(failure);
     else if (phase === "ready") this.readiness.resolve();
     else if (phase === "idle") this.readiness.renew();
+  }
+
+  /** True; throws why the handle cannot work. */
+  #working(): true {
+    if (this.failure !== null) throw this.failure;
+    return true;
   }
 
   /** Opens the stream and keeps it so. */
@@ -101,8 +126,4 @@ export abstract class FeedHandle implements Handle {
     if (this.feed.kind === null || this.feed.kind === this.#kind) return null;
     return new SyncError("wrong-kind", `"${this.name}" is a ${this.feed.kind}, opened as a ${this.#kind}`, { stream: this.name });
   }
-}
-
-function throwing(error: SyncError): never {
-  throw error;
 }

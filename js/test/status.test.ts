@@ -156,7 +156,8 @@ test("flush resolves when every write is answered, refusals included, and gives 
 test("caughtUp asks the relay again, and rejects with the signal's reason", async () => {
   const world = new World();
   const orders = world.client().stream(Orders, "orders");
-  await eventually(() => { orders.keepOpen(); return world.engine !== undefined; });
+  orders.keepOpen();
+  await eventually(() => world.engine !== undefined);
   world.engine.answer("orders", true);
   await settle(10);
   let done = false;
@@ -166,6 +167,7 @@ test("caughtUp asks the relay again, and rejects with the signal's reason", asyn
   expect(done).toBe(false); // what was known before the question is no answer to it
   world.engine.answer("orders", true);
   await asking;
+  await orders.caughtUp(); // no answer at all, since nothing changed: on a live connection that is one
   await expect(orders.caughtUp({ signal: AbortSignal.timeout(10) })).rejects.toMatchObject({ name: "TimeoutError" });
 });
 
@@ -175,6 +177,14 @@ test("a document's name opened as a stream is told, and nothing is read into it"
   const board = world.client().stream(Orders, "board");
   await expect(board.ready).rejects.toMatchObject({ code: "wrong-kind", stream: "board" });
   expect(board.status.getSnapshot()).toMatchObject({ phase: "failed", error: { code: "wrong-kind" } });
+});
+
+test("a name that is none is refused where the handle is asked for", () => {
+  const client = new World().client();
+  for (const name of ["", "a//b", "/a", "a/", "..", "a/./b", "ä", "a b", "x".repeat(201)]) {
+    expect(() => client.stream(Orders, name)).toThrow(expect.objectContaining({ code: "invalid-name" }));
+  }
+  expect(client.stream(Orders, "boards/42/A-z_0.9~").name).toBe("boards/42/A-z_0.9~");
 });
 
 test("a client does nothing until it is used, and stays inert where there is no browser", async () => {

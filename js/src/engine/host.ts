@@ -204,7 +204,12 @@ export class Host {
       case "open":
         return this.#withEngine((engine) => {
           const known = this.#streams.open(page, message.stream);
-          engine.open(message.stream);
+          try {
+            engine.open(message.stream);
+          } catch (cause) {
+            // Names are checked in the page; what still fails is told to the page when it reads.
+            return this.#tell({ type: "log", level: "error", message: `a stream could not be opened: ${problem(cause).code}` });
+          }
           if (known !== null) page.post({ type: "event", event: known });
         });
       case "append":

@@ -91,12 +91,28 @@ async function reach(session: Session, feed: Feed, offset: number, signal: Abort
 async function verify(session: Session, feed: Feed, { epoch, offset, check }: Place): Promise<void> {
   if (offset === 0) return;
   const page = await session.call("read", feed.name, offset - 1, 1);
-  if (page.upto < offset && page.epoch === epoch && !session.connected) {
+  if (page.epoch === epoch && page.upto < offset && !session.connected) {
     throw new SyncError("not-on-device", "this device does not have the log up to that offset, and there is no connection", { stream: feed.name });
   }
+  let found = page.epoch === epoch ? checkAt(page, offset) : null;
+  // Within a batch the engine knows the check only where it has followed the log, so it is followed once.
+  for (let after = 0; found === "" && check !== ""; ) {
+    const next = await session.call("read", feed.name, after, READ_BYTES_MAX);
+    if (next.upto >= offset) {
+      found = checkAt(next, offset);
+      break;
+    }
+    if (next.upto <= after) break;
+    after = next.upto;
+  }
+  if (found === null || (found !== check && found !== "" && check !== "")) throw replaced(feed);
+}
+
+/** The log's check at an offset: empty where it is not known, null where the page has no such place. */
+function checkAt(page: EngineLogPage, offset: number): string | null {
+  if (page.upto === offset) return page.check;
   const event = page.events.find((candidate) => candidate.offset === offset);
-  const found = page.upto === offset ? page.check : (event?.check ?? null);
-  if (page.epoch !== epoch || (found !== null && check !== "" && found !== check) || page.upto < offset) throw replaced(feed);
+  return event === undefined ? null : (event.check ?? "");
 }
 
 function replaced(feed: Feed): SyncError {
