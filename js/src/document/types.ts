@@ -107,7 +107,7 @@ export interface Commit extends Committed {
 
 /** A payload that was not applied. */
 export interface Skipped {
-  /** Its index among the payloads. */
+  /** Its index among the payloads; -1 for one that waited since an earlier call. */
   readonly index: number;
   readonly reason:
     | "malformed" // no Automerge change, or one that breaks its own rules or our limits
