@@ -20,4 +20,4 @@ const { status } = spawnSync(process.execPath, [compiler, "-p", "tsconfig.build.
 if (status !== 0) process.exit(status ?? 1);
 
 // Only what is loaded: the generated types are for the package's own eyes.
-cpSync("wasm", "dist/wasm", { recursive: true, filter: (path) => !path.endsWith(".d.ts") && !/[\\/]\.[^\\/]*$/.test(path) });
+cpSync("wasm", "dist/wasm", { recursive: true, filter: (path) => !path.endsWith(".d.ts") });

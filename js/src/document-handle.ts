@@ -17,7 +17,7 @@ import type { Session } from "./session.js";
 import { callAll, ValueStore, type Store, type Unsubscribe } from "./store.js";
 import type { FeedReader, FeedTarget } from "./stream/feed-reader.js";
 import type { PendingEvent } from "./stream/pending.js";
-import { Write, type WriteHandle } from "./write.js";
+import { emptyWrite, Write, type WriteHandle } from "./write.js";
 
 /** A change that is still open: edits of this frame join it. */
 interface OpenChange {
@@ -397,10 +397,4 @@ function guarded<R>(run: () => R, stream: string): R {
 
 function refuse(problem: string | null, stream: string): void {
   if (problem !== null) throw new SyncError("invalid-value", problem, { stream });
-}
-
-function emptyWrite(): Write {
-  const write = new Write();
-  write.markEmpty();
-  return write;
 }

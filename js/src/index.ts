@@ -13,6 +13,7 @@ export {
 export type { TextHandle } from "./document-text.js";
 export type { ChangeOptions, Conflict, DocumentChange, DocumentHandle, DocumentHistory, Origin } from "./document-types.js";
 export type { DocumentShape, Heads, Patch, Path, Snapshot, TextPath, TextSplice } from "./document/types.js";
+export { splice, updateText } from "./document/draft.js";
 export { Counter, ImmutableString } from "./document/values.js";
 export { SyncError, type SyncErrorCode, type SyncErrorInfo } from "./errors.js";
 export type { Handle } from "./handle.js";
@@ -25,4 +26,3 @@ export type { EventInfo, Logged } from "./stream/events.js";
 export type { ReadOptions, StreamHandle } from "./stream/stream-handle.js";
 export type { ViewHandle } from "./stream/view.js";
 export type { WriteHandle, WriteState } from "./write.js";
-export { splice, updateText } from "./document/index.js";

@@ -136,10 +136,10 @@ export class Write implements WriteHandle {
   }
 }
 
-/** A write that failed before it reached the engine. */
-export function failedWrite(error: SyncError): Write {
+/** A write that changed nothing. */
+export function emptyWrite(): Write {
   const write = new Write();
-  write.markFailed(error);
+  write.markEmpty();
   return write;
 }
 

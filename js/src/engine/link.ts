@@ -46,13 +46,17 @@ export class Link {
   #unsaid: PageMessage[] | null = [];
   #port: MessagePort | null = null;
   #requests = 0;
+  #isLocked = false;
   #ended: SyncError | null = null;
   #releaseLock: () => void = () => undefined;
 
   constructor(options: LinkOptions, target: LinkTarget) {
     this.#options = options;
     this.#target = target;
-    void this.#holdPageLock().then(() => this.#dial(0));
+    void this.#holdPageLock().then((isLocked) => {
+      this.#isLocked = isLocked;
+      this.#dial(0);
+    });
   }
 
   /** Says something to the host. Silently dropped after the end. */
@@ -84,16 +88,16 @@ export class Link {
     this.#target.onPhase({ phase: "ended", error });
   }
 
-  /** Held until the page ends: however a page dies, its locks are released, and the host sees it. */
-  #holdPageLock(): Promise<void> {
+  /** Held until the page ends: however a page dies, its locks are released, and the host sees it. Gives whether it is. */
+  #holdPageLock(): Promise<boolean> {
     const { locks } = this.#options;
-    if (locks === null) return Promise.resolve();
-    return new Promise((held) => {
-      const request = locks.request(pageLockName(this.#page), () => {
-        held();
-        return new Promise<void>((release) => { this.#releaseLock = release; });
+    if (locks === null) return Promise.resolve(false);
+    return new Promise((settled) => {
+      const hold = (): Promise<void> => new Promise<void>((release) => {
+        this.#releaseLock = release;
+        settled(true);
       });
-      request.catch(() => held()); // refused by the browser: the host relies on `bye` then
+      locks.request(pageLockName(this.#page), hold).catch(() => settled(false));
     });
   }
 
@@ -119,8 +123,8 @@ export class Link {
         answered = true;
         this.#hear(data);
       };
-      const { engine, wasm, hasToken, locks } = this.#options;
-      port.postMessage({ type: "hello", protocol: PROTOCOL_VERSION, page: this.#page, locked: locks !== null, engine, wasm, hasToken } satisfies PageMessage);
+      const { engine, wasm, hasToken } = this.#options;
+      port.postMessage({ type: "hello", protocol: PROTOCOL_VERSION, page: this.#page, locked: this.#isLocked, engine, wasm, hasToken } satisfies PageMessage);
     } catch {
       next(); // a worker of another origin, or one that the content security policy forbids
     }
