@@ -519,6 +519,8 @@ impl Device {
             self.session.want(&mut self.io);
         }
         self.session.tell(&mut self.io);
+        // What was put off until a transaction is stored may have none to wait for.
+        self.run_deferred();
         self.commit();
         self.wake();
     }
