@@ -430,7 +430,8 @@ impl Relay {
                 self.send_events(stream, batch.upto.offset(), frame);
             }
             Ok(ReadAnswer::Trimmed) => {
-                let request = Request::Snapshot { stream: stream.clone(), records: sub.records.clone() };
+                let records = std::iter::once(sub.producer).chain(sub.records.iter().copied()).collect();
+                let request = Request::Snapshot { stream: stream.clone(), records };
                 let number = self.requests.ask(request, Purpose::Follow(stream.clone()), &mut self.out);
                 sub.phase = Phase::Snapshot {
                     snapshot: Snapshot {

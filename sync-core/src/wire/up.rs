@@ -37,7 +37,7 @@ pub struct Subscribe {
     /// The fate of every own sequence below this is known here. Refusals from here on are told, and own events from here
     /// on may come without payload.
     pub settled: Sequence,
-    /// Producers whose records a snapshot must bring: those of strays and of the heal list (R13).
+    /// Producers whose records a snapshot must bring beside `producer`'s: those of strays and of the heal list (R13).
     pub records: Vec<ProducerId>,
 }
 
