@@ -82,6 +82,10 @@ export class Session implements FeedHost, LinkTarget {
     return this.#engine?.connection.state === "connected";
   }
 
+  get inMemory(): boolean {
+    return this.#engine?.storage.durability === "memory";
+  }
+
   get trouble(): SyncErrorInfo | null {
     const connection = this.#hostConnection();
     return connection !== null && "error" in connection ? connection.error : null;
@@ -262,7 +266,7 @@ export class Session implements FeedHost, LinkTarget {
     const before = this.#engine;
     this.#engine = status;
     this.#update();
-    if (before?.connection.state !== status.connection.state) for (const feed of this.#open) feed.update();
+    if (before?.connection.state !== status.connection.state || before.storage.durability !== status.storage.durability) for (const feed of this.#open) feed.update();
     if (before?.rejected !== status.rejected) this.#target.onRejections();
   }
 

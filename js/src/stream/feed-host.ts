@@ -11,6 +11,8 @@ export interface FeedHost {
   readonly hasRelay: boolean;
   /** The relay is connected, so its answer is on its way. */
   readonly connected: boolean;
+  /** Nothing here outlives the page: no write counts as saved on the device. */
+  readonly inMemory: boolean;
   /** The host does not run (it waits, or broke and tries again): shown with every stream that is loading. */
   readonly trouble: SyncErrorInfo | null;
   say(message: PageMessage): void;

@@ -34,6 +34,8 @@ export class Feed {
   #open = false;
   /** Counts openings: an answer to an earlier one is ignored. */
   #opening = 0;
+  /** The local log was asked for. */
+  #loading = false;
   #state: EngineStreamState | null = null;
   /** What the local log holds, as far as it was asked: null before the first answer. */
   #local: "empty" | "something" | null = null;
@@ -185,6 +187,10 @@ export class Feed {
   onState(state: EngineStreamState): void {
     const before = this.#state;
     this.#state = state;
+    if (this.#open && !this.#loading && state.phase === "ready") {
+      this.#loading = true;
+      void this.#load(this.#opening);
+    }
     // A catch-up tells its progress with every batch; what an app waits for is told at once.
     if (before?.phase === state.phase && before.caughtUp === state.caughtUp && this.isReady) this.#updating.request();
     else this.update();
@@ -249,16 +255,15 @@ export class Feed {
     const before = this.status.getSnapshot();
     const state = this.#state;
     const error = this.#failure ?? null;
-    const unsaved = this.pending.list.some((event) => event.id === null) || this.#unsavedElsewhere > 0;
-    const savedOn = unsaved ? "none" : (state?.savedOn ?? "relay");
+    const pending = Math.max(state?.pending ?? 0, this.pending.list.length);
     const next: StreamStatus = {
       phase: this.#phase(),
       error: error?.toJSON() ?? toErrorInfo(state?.error ?? null, this.name) ?? this.#host.trouble,
       exists: this.#local === "something" || this.pending.list.length > 0 ? true : (state?.exists ?? "unknown"),
       caughtUp: state?.caughtUp ?? false,
       progress: this.#progress(before),
-      savedOn: savedOn === "relay" && this.pending.list.length > 0 ? "device" : savedOn,
-      pending: Math.max(state?.pending ?? 0, this.pending.list.length),
+      savedOn: this.#savedOn(pending),
+      pending,
       rejected: state?.rejected ?? 0,
       access: state?.access ?? "write",
       outdated: this.#outdated,
@@ -289,6 +294,13 @@ export class Feed {
     return this.#waitedForUnknown && !this.#host.connected ? "ready" : "loading";
   }
 
+  /** What this page has not saved is not known to the engine as this page's; all else follows from what is pending. */
+  #savedOn(pending: number): StreamStatus["savedOn"] {
+    const unsaved = this.pending.list.some((event) => event.id === null) || this.#unsavedElsewhere > 0;
+    if (unsaved || (pending > 0 && this.#host.inMemory)) return "none";
+    return pending > 0 || !this.#host.hasRelay ? "device" : "relay";
+  }
+
   #progress(before: StreamStatus): number | null {
     const state = this.#state;
     if (state === null || state.caughtUp || state.head === null || state.head <= 0 || !this.#host.connected) return null;
@@ -304,12 +316,14 @@ export class Feed {
       this.#waitedForUnknown = true;
       this.update();
     }, UNKNOWN_MS_MAX);
+    this.#opening += 1;
+    this.#loading = false;
+    this.pending.beginFetch();
     this.update();
-    void this.#load((this.#opening += 1));
   }
 
+  /** Asks what is here, once the engine has the stream's local log. */
   async #load(opening: number): Promise<void> {
-    this.pending.beginFetch();
     try {
       const pending = await this.#host.call("pending", this.name);
       if (opening !== this.#opening) return;
