@@ -1,0 +1,66 @@
+/** One note: its title, its text, what people say about it. */
+import { useRef } from "react";
+import { client } from "./client.js";
+import { Comments } from "./Comments.js";
+import { firstWords, openIndex, openNote, putNote, removeNote } from "./notes.js";
+import { TextField } from "./TextField.js";
+import { select } from "./useSelected.js";
+import { useStore } from "./useStore.js";
+import { explain } from "./words.js";
+
+interface Props {
+  readonly id: string;
+  /** Just made on this page: the person wants to name it. */
+  readonly isNew: boolean;
+}
+
+export function NotePane({ id, isNew }: Props) {
+  const index = openIndex(client);
+  const note = openNote(client, id);
+  const list = useStore(index);
+  const text = useStore(note)?.text;
+  const error = useStore(note.status).error;
+  const entry = list?.notes[id];
+  return (
+    <section className="pane note-pane" aria-label="Note">
+      <div className="note-tools">
+        <a className="back" href="#/">Notes</a>
+        {entry !== undefined && <RemoveButton title={entry.title} onRemove={() => { removeNote(index, id); select(null); }} />}
+      </div>
+      {error !== null && <p className="problem" role="alert">{explain(error)}</p>}
+      {list !== undefined && entry === undefined && (
+        <p className="problem" role="status">
+          <span>This note is not in the list. Someone may have removed it; what was written in it is still here.</span>
+          <button type="button" onClick={() => putNote(index, id, firstWords(text ?? "", 40))}>Put it in the list</button>
+        </p>
+      )}
+      <article className="note">
+        {entry !== undefined && (
+          <TextField document={index} path={["notes", id, "title"]} label="Title" placeholder="Title" className="title" isFocused={isNew} />
+        )}
+        {text === undefined && error === null && <div className="loading" role="status"><span className="sr-only">Opening the note</span><i /><i /></div>}
+        {text !== undefined && (
+          <TextField document={note} path={["text"]} label="Text" placeholder="Write something…" className="text" isLong />
+        )}
+      </article>
+      <Comments id={id} />
+    </section>
+  );
+}
+
+function RemoveButton({ title, onRemove }: { readonly title: string; readonly onRemove: () => void }) {
+  const dialog = useRef<HTMLDialogElement>(null);
+  return (
+    <>
+      <button type="button" className="quiet" onClick={() => dialog.current?.showModal()}>Remove</button>
+      <dialog ref={dialog} className="sheet" aria-labelledby="remove-title">
+        <h2 id="remove-title">Remove “{title.trim() || "Untitled"}”?</h2>
+        <p className="faint">It leaves the list on every device. Who still has it open can put it back.</p>
+        <div className="sheet-actions">
+          <button type="button" className="quiet" onClick={() => dialog.current?.close()}>Keep it</button>
+          <button type="button" className="danger" onClick={onRemove}>Remove</button>
+        </div>
+      </dialog>
+    </>
+  );
+}

@@ -1,0 +1,55 @@
+/** Ties a text field to a string of a document, both ways, so that the caret stays where the person put it. */
+import type { TextHandle, TextSplice } from "tidelog";
+import { editBetween, moveBy, rebase } from "./editText.js";
+
+/** Until called back. The text field belongs to nobody else meanwhile. */
+export function bindText(field: HTMLInputElement | HTMLTextAreaElement, text: TextHandle): () => void {
+  /** While an input method composes a word, the field is its own: what others type waits here. */
+  let waiting: TextSplice[] | null = null;
+  /** What the field showed when the composing began. */
+  let base = "";
+
+  const show = (splices: readonly TextSplice[]): void => {
+    const value = text.getSnapshot() ?? "";
+    if (field.value === value) return;
+    const { selectionStart, selectionEnd, selectionDirection, scrollTop } = field;
+    field.value = value;
+    if (document.activeElement === field) {
+      field.setSelectionRange(moveBy(selectionStart ?? 0, splices), moveBy(selectionEnd ?? 0, splices), selectionDirection ?? "none");
+    }
+    field.scrollTop = scrollTop;
+  };
+  const write = (before: string, over: readonly TextSplice[]): void => {
+    const edit = editBetween(before, field.value, field.selectionEnd ?? field.value.length);
+    if (edit !== null) text.splice([rebase(edit, over)]);
+  };
+
+  const onInput = (): void => {
+    if (waiting === null) write(text.getSnapshot() ?? "", []);
+  };
+  const onCompositionStart = (): void => {
+    base = field.value;
+    waiting = [];
+  };
+  const onCompositionEnd = (): void => {
+    const others = waiting ?? [];
+    waiting = null;
+    write(base, others);
+    show(others);
+  };
+
+  field.value = text.getSnapshot() ?? "";
+  field.addEventListener("input", onInput);
+  field.addEventListener("compositionstart", onCompositionStart);
+  field.addEventListener("compositionend", onCompositionEnd);
+  const stop = text.onSplice((splices) => {
+    if (waiting === null) show(splices);
+    else waiting.push(...splices);
+  });
+  return () => {
+    stop();
+    field.removeEventListener("input", onInput);
+    field.removeEventListener("compositionstart", onCompositionStart);
+    field.removeEventListener("compositionend", onCompositionEnd);
+  };
+}
