@@ -18,6 +18,9 @@ use tracing_subscriber::EnvFilter;
 /// Threads that read the log beside the one that writes it.
 const READERS: usize = 2;
 
+/// These print frames as they are when everything is logged: no filter makes them do so here.
+const SAYS_CONTENT: [&str; 3] = ["tungstenite", "tokio_tungstenite", "hyper"];
+
 /// The Tidelog relay: keeps the logs that devices sync through.
 #[derive(Parser)]
 #[command(version, about, max_term_width = 100)]
@@ -74,7 +77,11 @@ async fn main() -> ExitCode {
 }
 
 async fn serve(flags: Flags) -> Result<(), StartError> {
-    let filter = EnvFilter::try_new(&flags.log).map_err(|error| StartError::Log(flags.log.clone(), error))?;
+    let bad_filter = |error| StartError::Log(flags.log.clone(), error);
+    let mut filter = EnvFilter::try_new(&flags.log).map_err(bad_filter)?;
+    for module in SAYS_CONTENT {
+        filter = filter.add_directive(format!("{module}=warn").parse().map_err(bad_filter)?);
+    }
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match flags.log_format {
         LogFormat::Text => lines.with_ansi(false).init(),

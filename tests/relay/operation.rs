@@ -1,0 +1,158 @@
+//! What an operator relies on: health, files, limits, a good end, and logs that tell nothing they should not.
+
+use crate::client::*;
+use crate::process::*;
+use sync_core::wire::*;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// The head and the body of the answer to a GET.
+async fn get(address: &str, path: &str, headers: &str) -> (String, String) {
+    let mut socket = TcpStream::connect(address).await.expect("connected");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{headers}\r\n");
+    socket.write_all(request.as_bytes()).await.expect("sent");
+    let mut answer = String::new();
+    let reading = socket.read_to_string(&mut answer);
+    tokio::time::timeout(DEADLINE, reading).await.expect("in time").expect("read");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+    (head.to_lowercase(), body.into())
+}
+
+#[tokio::test]
+async fn health_and_files_are_served() {
+    let folder = Folder::new();
+    let files = folder.join("static");
+    std::fs::create_dir_all(files.join("assets")).expect("made");
+    for (name, text) in [("index.html", "<p>hello"), ("sw.js", "1"), ("assets/a-1f2e.wasm", "w"), ("assets/b.js", "2")] {
+        std::fs::write(files.join(name), text).expect("written");
+    }
+    std::fs::write(folder.join("secret.txt"), "secret").expect("written");
+    let relay = Relay::start(&folder, &["--static", files.to_str().expect("a path of text")]);
+    let (head, body) = get(&relay.address, "/healthz", "").await;
+    assert!(head.starts_with("http/1.1 200") && body == "ok\n", "{head} {body}");
+    let (head, body) = get(&relay.address, "/", "").await;
+    assert!(head.contains("content-type: text/html") && head.contains("cache-control: no-cache"), "{head}");
+    assert_eq!(body, "<p>hello");
+    let (head, _) = get(&relay.address, "/sw.js", "").await;
+    assert!(head.contains("javascript") && head.contains("cache-control: no-cache"), "{head}");
+    let (head, _) = get(&relay.address, "/assets/a-1f2e.wasm", "").await;
+    assert!(head.contains("content-type: application/wasm") && head.contains("immutable"), "{head}");
+    for path in ["/../secret.txt", "/%2e%2e/secret.txt", "/assets/../../secret.txt", "/nothing"] {
+        let (head, body) = get(&relay.address, path, "").await;
+        assert!(!head.starts_with("http/1.1 200") && !body.contains("secret"), "{path}: {head}");
+    }
+}
+
+#[tokio::test]
+async fn a_foreign_page_may_not_connect_unless_it_is_named() {
+    let folder = Folder::new();
+    let relay = Relay::start(&folder, &["--origin", "https://app.example"]);
+    let upgrade = "Upgrade: websocket\r\nConnection: upgrade\r\nSec-WebSocket-Version: 13\r\n\
+        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nOrigin: ";
+    let ask = async |origin: &str| {
+        let mut socket = TcpStream::connect(&relay.address).await.expect("connected");
+        let request = format!("GET /sync HTTP/1.1\r\nHost: {}\r\n{upgrade}{origin}\r\n\r\n", relay.address);
+        socket.write_all(request.as_bytes()).await.expect("sent");
+        let mut status = [0; 12];
+        let reading = socket.read_exact(&mut status);
+        tokio::time::timeout(DEADLINE, reading).await.expect("in time").expect("an answer");
+        String::from_utf8_lossy(&status).into_owned()
+    };
+    assert_eq!(ask("https://evil.example").await, "HTTP/1.1 403");
+    assert_eq!(ask("https://app.example").await, "HTTP/1.1 101");
+    assert_eq!(ask(&format!("http://{}", relay.address)).await, "HTTP/1.1 101");
+}
+
+/// Stop accepting, goodbye, finish what is under way, commit, exit 0.
+#[tokio::test]
+async fn a_stopping_relay_says_goodbye_and_finishes() {
+    let folder = Folder::new();
+    let mut relay = Relay::start(&folder, &["--goodbye-delay-ms-max", "700"]);
+    let mut ann = Client::connect(&relay.address, producer(1)).await;
+    let mut silent = Client::open(&relay.address).await;
+    ann.subscribe("s").await.expect("open");
+    let mut author = Author::new("s", ann.producer);
+    for n in 0..200 {
+        ann.say(author.publish([content(&n.to_string())])).await;
+    }
+    relay.terminate();
+    let (mut accepted, mut delay) = (0, None);
+    let code = loop {
+        match ann.hear().await {
+            Ok(Down::Accepted { last, .. }) => accepted = last,
+            Ok(Down::Goodbye { delay_ms }) => delay = Some(delay_ms),
+            Ok(_) => {}
+            Err(Closed(code)) => break code,
+        }
+    };
+    assert_eq!(code, Some(CloseCode::GoingAway));
+    assert!(delay.is_some_and(|delay_ms| delay_ms <= 700), "{delay:?}");
+    assert_eq!(silent.hear_close().await, Some(CloseCode::GoingAway));
+    assert_eq!(relay.wait().code(), Some(0));
+    let relay = Relay::start(&folder, &[]);
+    let log = Client::connect(&relay.address, producer(2)).await.read_all("s").await.expect("open");
+    assert!(log.len() as u64 >= accepted, "{accepted} accepted, {} there", log.len());
+}
+
+#[test]
+fn it_listens_on_loopback_only_unless_told_loudly() {
+    let folder = Folder::new();
+    let refused = serve(&folder.join("data"), "0.0.0.0:0").output().expect("it runs");
+    assert!(!refused.status.success());
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("--insecure-anyone-may-write"));
+    assert!(!folder.join("data").exists(), "it has done nothing");
+}
+
+#[test]
+fn one_process_a_data_folder() {
+    let folder = Folder::new();
+    let _relay = Relay::start(&folder, &[]);
+    let second = serve(&folder.join("data"), "127.0.0.1:0").output().expect("it runs");
+    assert!(!second.status.success());
+    let says = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert!(says.contains("another process uses this data folder"), "{says}");
+}
+
+/// Even with everything logged, no line holds what a device said.
+#[tokio::test]
+async fn no_log_line_holds_content_or_a_token() {
+    let folder = Folder::new();
+    let relay = Relay::start(&folder, &["--log", "trace"]);
+    let mut ann = Client::connect(&relay.address, producer(1)).await;
+    ann.subscribe("s").await.expect("open");
+    let word = "Xylophon";
+    ann.say(Author::new("s", ann.producer).publish([content(word)])).await;
+    let log = ann.read_all("s").await.expect("open");
+    assert!(log.iter().any(|event| event.content == content(word)));
+    ann.say_frame(tokio_tungstenite::tungstenite::Message::Text(word.into())).await;
+    ann.hear_close().await;
+    let lines = relay.log();
+    assert!(lines.contains("opened"), "something was logged: {lines}");
+    for secret in [word, "a-secret-token"] {
+        let hex: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
+        let list: Vec<String> = secret.bytes().map(|byte| byte.to_string()).collect();
+        for form in [secret, &hex, &hex.to_uppercase(), &list.join(", ")] {
+            assert!(!lines.contains(form), "{secret} is in the log as {form}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn over_the_limit_of_connections_a_device_is_told_to_come_later() {
+    let folder = Folder::new();
+    let relay = Relay::start(&folder, &["--connections-max", "2"]);
+    let first = Client::connect(&relay.address, producer(1)).await;
+    let _second = Client::connect(&relay.address, producer(2)).await;
+    let mut third = Client::open(&relay.address).await;
+    assert_eq!(third.hear_close().await, Some(CloseCode::Overloaded));
+    drop(first);
+    let deadline = tokio::time::Instant::now() + DEADLINE;
+    loop {
+        let mut next = Client::open(&relay.address).await;
+        next.say(hello(producer(3))).await;
+        if next.hear().await.is_ok() {
+            return;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "a free place is given to the next");
+    }
+}
