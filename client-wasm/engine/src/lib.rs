@@ -1,1 +1,263 @@
 //! The Tidelog engine for the browser: IndexedDB and WebSocket around sync-core.
+//!
+//! This file is what JavaScript may call (`js/src/engine/engine.ts` mirrors it, shape by shape). Around the `Device`:
+//! `driver.rs` performs what it asks for, with `storage.rs` (`indexed_db.rs`, or `memory_storage.rs` where there is none),
+//! `web_socket.rs` and `timer.rs`; `changes.rs` says what changed, `questions.rs` answers. It runs in a page, a worker and
+//! a shared worker alike: nothing here needs a window.
+
+mod changes;
+mod checks;
+mod driver;
+pub mod indexed_db;
+mod js_error;
+mod js_value;
+pub mod memory_storage;
+mod questions;
+mod quota;
+pub mod storage;
+mod timer;
+mod web_socket;
+
+use crate::driver::Driver;
+use crate::indexed_db::{Ended, database_name, delete_database};
+use crate::js_error::EngineError;
+use crate::js_value::{StreamEntry, Text, to_js};
+use crate::questions::{Answer, Question};
+use crate::storage::Storage;
+use js_sys::{Function, Promise, Reflect};
+use std::cell::RefCell;
+use std::rc::{Rc, Weak};
+use sync_core::device::{Append, Input, Options, StorageError};
+use sync_core::event::Kind;
+use sync_core::ids::*;
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::JsFuture;
+
+#[wasm_bindgen]
+extern "C" {
+    #[wasm_bindgen(js_namespace = crypto, js_name = getRandomValues)]
+    fn get_random_values(bytes: &mut [u8]);
+}
+
+/// How long `stop` waits for what was handed in to be saved.
+const SAVE_MS_MAX: u64 = 5_000;
+
+/// A running engine: one for each (origin, database, user, relay). Its host holds the Web Lock of that name.
+#[wasm_bindgen]
+pub struct Engine {
+    driver: Rc<Driver>,
+    database: String,
+}
+
+#[wasm_bindgen]
+impl Engine {
+    /// Opens the local data, takes it over, and loads the device. `options`: `{ url, database, user }`, of which `url`
+    /// and `user` may be null. Where there is no durable storage it goes on in memory and says so in its status.
+    /// Rejects with `outdated-app` if a newer build wrote the local data: then nothing of it is read.
+    pub async fn start(options: JsValue, listener: Function) -> Result<Engine, JsValue> {
+        let url = option(&options, "url");
+        let user = option(&options, "user");
+        let database = database_name(&option(&options, "database").unwrap_or_default(), user.as_deref());
+        // The database may be taken away before there is a driver to tell it to.
+        let ended: Rc<RefCell<(Option<Ended>, Weak<Driver>)>> = Rc::new(RefCell::new((None, Weak::new())));
+        let told = Rc::clone(&ended);
+        let on_end = move |how| {
+            let driver = told.borrow().1.upgrade();
+            match driver {
+                Some(driver) => database_ended(&driver, how),
+                None => told.borrow_mut().0 = Some(how),
+            }
+        };
+        let (storage, why_memory) =
+            Storage::open(&database, on_end).await.map_err(|_| EngineError::new("outdated-app"))?;
+        let options = Options { relay: url.is_some(), wants_token: user.is_some() };
+        let mut seed = [0; 32];
+        get_random_values(&mut seed);
+        let driver = Driver::start(seed, options, url, storage, listener);
+        ended.borrow_mut().1 = Rc::downgrade(&driver);
+        if let Some(how) = ended.borrow_mut().0.take() {
+            database_ended(&driver, how);
+        }
+        if let Some(why) = why_memory {
+            driver.with(|state| state.changes.log("warn", &format!("nothing is kept on this device: {why}")));
+        }
+        JsFuture::from(driver.ask(Question::Loaded)).await?;
+        if quota::is_offline() {
+            driver.feed(Input::Network { online: false });
+        }
+        quota::measure(&driver);
+        Ok(Engine { driver, database })
+    }
+
+    /// Follows a stream; harmless if it is followed already. Throws `invalid-name`.
+    pub fn open(&self, stream: &str) -> Result<(), JsValue> {
+        self.driver.feed(Input::Open { stream: name(stream)? });
+        Ok(())
+    }
+
+    /// Stops following it. Its local log stays, and what waits to be sent is sent.
+    pub fn close(&self, stream: &str) -> Result<(), JsValue> {
+        self.driver.feed(Input::Close { stream: name(stream)? });
+        Ok(())
+    }
+
+    /// Writes an event. `write` comes back in `appended` or `failed`; `kind` is 1, 2 or 3; `time` is in milliseconds since
+    /// 1970; `dependent`: made on top of an own event that was not seen in the log yet. Throws `invalid-name`,
+    /// `invalid-value`, `closed`.
+    pub fn append(
+        &self,
+        write: f64,
+        stream: &str,
+        kind: u8,
+        time: f64,
+        payload: Vec<u8>,
+        dependent: bool,
+    ) -> Result<(), JsValue> {
+        self.driver.with(|state| state.storage().map(drop))?;
+        let stream = name(stream)?;
+        let kind = Kind::from_number(kind).ok_or(EngineError::new("invalid-value"))?;
+        let (write, time) = (whole(write)?, whole(time)?);
+        self.driver.feed(Input::Append(Append { write, stream, kind, time, payload: payload.into(), dependent }));
+        Ok(())
+    }
+
+    /// A page of the committed local log behind `after` (0: from the start), near `max_bytes` but at least one event if
+    /// there is one.
+    pub fn read(&self, stream: &str, after: f64, max_bytes: f64) -> Result<Promise, JsValue> {
+        let (stream, after) = (name(stream)?, Offset(whole(after)?));
+        let bytes_max = usize::try_from(whole(max_bytes)?).unwrap_or(usize::MAX);
+        let (promise, answer) = Answer::promise();
+        let request = self.driver.with(|state| state.questions.begin_read(answer));
+        self.driver.feed(Input::Read { request, stream, after, bytes_max });
+        Ok(promise)
+    }
+
+    /// Own open events of an open stream, in order.
+    pub fn pending(&self, stream: &str) -> Result<Promise, JsValue> {
+        Ok(self.driver.ask(Question::Pending(name(stream)?)))
+    }
+
+    /// The refused events of all streams.
+    pub async fn rejections(&self) -> Result<JsValue, JsValue> {
+        Ok(self.driver.with(|state| state.changes.rejections(&state.device)))
+    }
+
+    /// Forgets a rejection. One that is not there is forgotten already.
+    #[wasm_bindgen(js_name = dropRejection)]
+    pub fn drop_rejection(&self, id: &str) -> Result<Promise, JsValue> {
+        let id: EventId = id.parse().map_err(|_| EngineError::new("invalid-value"))?;
+        let rejections = self.driver.with(|state| state.device.rejections());
+        if let Some((stream, _)) = rejections.into_iter().find(|(_, rejection)| rejection.id == id) {
+            self.driver.feed(Input::DropRejection { stream, id });
+        }
+        Ok(self.driver.ask(Question::Dropped(id)))
+    }
+
+    /// Asks the relay again for the stream's head.
+    pub fn refresh(&self, stream: &str) -> Result<(), JsValue> {
+        self.driver.feed(Input::Refresh { stream: name(stream)? });
+        Ok(())
+    }
+
+    /// Connects, also after `disconnect`, `needs-auth` and `stopped`.
+    pub fn connect(&self) {
+        self.driver.feed(Input::Connect);
+    }
+
+    /// Stays offline until `connect`.
+    pub fn disconnect(&self) {
+        self.driver.feed(Input::Disconnect);
+    }
+
+    /// The answer to `needs-token`, or a newer token. Null: signed out.
+    pub fn authenticate(&self, token: Option<String>) {
+        self.driver.feed(Input::Token(token));
+    }
+
+    /// What the browser told a page: `online`, `offline`, `visible`, `hidden`, `freeze`, `resume`.
+    pub fn hint(&self, what: &str) {
+        match what {
+            "offline" => self.driver.feed(Input::Network { online: false }),
+            "online" => self.driver.feed(Input::Network { online: true }),
+            // Timers of a page that was hidden or asleep come late, and a try to connect may be overdue.
+            "visible" | "resume" => {
+                self.driver.feed(Input::Timer);
+                if !quota::is_offline() {
+                    self.driver.feed(Input::Network { online: true });
+                }
+            }
+            // Nothing needs an end here: what is handed in is on its way to the disk already.
+            _ => {}
+        }
+    }
+
+    /// Asks the browser to keep this origin's data, where it lets us ask: in a page. In a worker the page has to ask
+    /// (`navigator.storage.persist()`) before it calls this, which then says, and puts into the status, what it got.
+    #[wasm_bindgen(js_name = requestPersistence)]
+    pub async fn request_persistence(&self) -> Result<JsValue, JsValue> {
+        let is_persistent = quota::persist().await;
+        quota::measure(&self.driver);
+        Ok(is_persistent.into())
+    }
+
+    /// The streams of which this device has something, by the beginning of their names.
+    pub async fn streams(&self, prefix: &str) -> Result<JsValue, JsValue> {
+        let streams = self.driver.with(|state| state.device.streams());
+        let entries = streams.iter().filter(|(name, _)| name.as_str().starts_with(prefix));
+        let entries = entries.map(|(name, pending)| StreamEntry { name: Text(name), pending: *pending });
+        Ok(to_js(&entries.collect::<Vec<_>>()))
+    }
+
+    /// Ends this engine and deletes the database. Rejects with `storage-unavailable` if another page holds it.
+    #[wasm_bindgen(js_name = deleteLocalData)]
+    pub async fn delete_local_data(&self) -> Result<(), JsValue> {
+        let storage = self.driver.with(|state| state.end());
+        if storage.is_some_and(|storage| storage.is_memory()) {
+            return Ok(());
+        }
+        match delete_database(&self.database).await {
+            Ok(true) => Ok(()),
+            Ok(false) | Err(_) => Err(EngineError::new("storage-unavailable").into()),
+        }
+    }
+
+    /// Ends this engine, once what was handed in is saved.
+    pub async fn stop(&self) -> Result<(), JsValue> {
+        let saved = self.driver.ask(Question::Saved);
+        let late = timer::after(SAVE_MS_MAX);
+        let either = js_sys::Array::of2(&saved, &late);
+        // Whatever came of it, this is the end.
+        let _ = JsFuture::from(Promise::race(&either)).await;
+        self.driver.with(|state| state.end());
+        Ok(())
+    }
+}
+
+/// The database was taken away while in use.
+fn database_ended(driver: &Rc<Driver>, how: Ended) {
+    let why = match how {
+        Ended::Lost => "the browser closed the local database: its data was deleted, or its disk failed",
+        Ended::Deleted => "the local data was deleted by another page",
+        Ended::Upgraded => "a newer build of this app upgrades the local data",
+    };
+    driver.with(|state| state.changes.log("error", why));
+    driver.feed(Input::StorageFailed(StorageError::Lost));
+    if how == Ended::Upgraded {
+        driver.with(|state| state.changes.outdated());
+    }
+}
+
+fn name(text: &str) -> Result<StreamName, EngineError> {
+    StreamName::new(text).map_err(|_| EngineError::new("invalid-name"))
+}
+
+/// A number of JavaScript that counts something.
+fn whole(number: f64) -> Result<u64, EngineError> {
+    let is_whole = number >= 0.0 && number <= Offset::MAX.0 as f64 && number.fract() == 0.0;
+    is_whole.then_some(number as u64).ok_or(EngineError::new("invalid-value"))
+}
+
+/// A text among the options; null and undefined are none.
+fn option(options: &JsValue, key: &str) -> Option<String> {
+    Reflect::get(options, &key.into()).ok()?.as_string()
+}

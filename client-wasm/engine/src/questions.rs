@@ -1,0 +1,133 @@
+//! Promises that JavaScript holds, until the device can answer them.
+
+use crate::changes::Changes;
+use crate::js_error::{EngineError, storage_code};
+use crate::js_value::{LogEvent, PageValue, Text, to_js};
+use js_sys::{Function, Promise};
+use std::collections::BTreeMap;
+use sync_core::device::{Device, Page, StorageError};
+use sync_core::ids::*;
+use wasm_bindgen::JsValue;
+
+/// The two ends of a promise.
+pub struct Answer {
+    resolve: Function,
+    reject: Function,
+}
+
+impl Answer {
+    /// A promise and its ends.
+    pub fn promise() -> (Promise, Answer) {
+        let mut ends = None;
+        let promise = Promise::new(&mut |resolve, reject| ends = Some(Answer { resolve, reject }));
+        (promise, ends.expect("a promise calls its executor before it returns"))
+    }
+    fn settle(self, result: Result<JsValue, EngineError>) {
+        // Neither end of a promise throws.
+        let _ = match result {
+            Ok(value) => self.resolve.call1(&JsValue::NULL, &value),
+            Err(error) => self.reject.call1(&JsValue::NULL, &error.into()),
+        };
+    }
+}
+
+/// What can be asked that is not answered by an output.
+pub enum Question {
+    /// That the device has read its local store.
+    Loaded,
+    /// Own open events of a stream, once its local log is loaded.
+    Pending(StreamName),
+    /// That a rejection is gone from the list.
+    Dropped(EventId),
+    /// That everything handed in is saved, or will never be.
+    Saved,
+}
+
+/// What is not answered yet.
+#[derive(Default)]
+pub struct Questions {
+    reads: BTreeMap<u64, Answer>,
+    reads_begun: u64,
+    waiting: Vec<(Question, Answer)>,
+}
+
+impl Questions {
+    /// Answers once it can be answered.
+    pub fn ask(&mut self, question: Question, answer: Answer) {
+        self.waiting.push((question, answer));
+    }
+
+    /// The number of a new read.
+    pub fn begin_read(&mut self, answer: Answer) -> u64 {
+        self.reads_begun += 1;
+        self.reads.insert(self.reads_begun, answer);
+        self.reads_begun
+    }
+
+    /// A page came.
+    pub fn answer_page(&mut self, page: Page, changes: &mut Changes) {
+        let Some(answer) = self.reads.remove(&page.request) else { return };
+        let checks = changes.paged.follow(&page.stream, page.epoch, page.after, (page.upto, page.check), &page.events);
+        let events = page.events.iter().zip(checks);
+        let value = PageValue {
+            epoch: Text(&page.epoch),
+            after: page.after.0,
+            upto: page.upto.0,
+            check: Text(&page.check),
+            more: page.more,
+            events: events.map(|(event, check)| LogEvent::logged(event, check, &changes.names)).collect(),
+        };
+        answer.settle(Ok(to_js(&value)));
+    }
+
+    /// No page will come.
+    pub fn fail_reads(&mut self, error: StorageError) {
+        for answer in std::mem::take(&mut self.reads).into_values() {
+            answer.settle(Err(EngineError::new(storage_code(error))));
+        }
+    }
+
+    /// Answers what can be answered now.
+    pub fn settle(&mut self, device: &Device, changes: &mut Changes, is_running: bool) {
+        if !is_running {
+            self.fail_reads(StorageError::Fenced);
+        }
+        for (question, answer) in std::mem::take(&mut self.waiting) {
+            let result = match is_running {
+                true => answer_of(&question, device, changes),
+                false => Some(Err(EngineError::new("closed"))),
+            };
+            match result {
+                Some(result) => answer.settle(result),
+                None => self.waiting.push((question, answer)),
+            }
+        }
+    }
+}
+
+fn answer_of(question: &Question, device: &Device, changes: &Changes) -> Option<Result<JsValue, EngineError>> {
+    match question {
+        Question::Loaded => match device.failure() {
+            Some(code) => Some(Err(EngineError::new(code))),
+            None => (device.unsaved() == 0).then_some(Ok(JsValue::UNDEFINED)),
+        },
+        Question::Pending(stream) => match device.stream_state(stream) {
+            None => Some(Err(EngineError::new("not-ready"))),
+            Some(state) if state.loaded => {
+                let pending = device.pending(stream);
+                let events: Vec<LogEvent<'_>> =
+                    pending.iter().map(|(event, own)| LogEvent::own(event, *own, &changes.names)).collect();
+                Some(Ok(to_js(&events)))
+            }
+            Some(state) => state.error.map(|code| Err(EngineError::new(code))),
+        },
+        Question::Dropped(id) => {
+            let is_listed = device.rejections().iter().any(|(_, rejection)| rejection.id == *id);
+            (!is_listed).then_some(Ok(JsValue::UNDEFINED))
+        }
+        Question::Saved => {
+            let is_done = device.unsaved() == 0 || changes.storage_fails();
+            is_done.then_some(Ok(JsValue::UNDEFINED))
+        }
+    }
+}
