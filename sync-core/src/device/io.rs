@@ -45,7 +45,7 @@ pub(super) enum Purpose {
         after: Offset,
         /// The cursor and its check when the rows were asked for.
         upto: (Offset, Check),
-        generation: u32,
+        log: (Epoch, u32),
     },
     /// The snapshot in front of a reader's first page.
     Snapshot {

@@ -282,8 +282,8 @@ impl Device {
     fn load_page(&mut self, reader: u64, name: StreamName, after: Offset, record: &Record, bytes_max: usize) {
         let from = batch_key(&name, record.generation, Offset(after.0 + 1));
         let to = batch_key(&name, record.generation, Offset(record.cursor.0 + 1));
-        let (generation, upto) = (record.generation, (record.cursor, record.check));
-        let purpose = Purpose::Page { reader, stream: name, after, upto, generation };
+        let (log, upto) = ((record.epoch, record.generation), (record.cursor, record.check));
+        let purpose = Purpose::Page { reader, stream: name, after, upto, log };
         self.io.load(purpose, Table::Events, (from, to), bytes_max);
     }
 
@@ -309,7 +309,7 @@ impl Device {
                 }
             }
             // Another log meanwhile: the reader begins again at 0.
-            Purpose::Page { generation, .. } if generation != record.generation => {
+            Purpose::Page { log, .. } if log != (record.epoch, record.generation) => {
                 page.more = record.cursor > Offset::ZERO
             }
             // The cursor may have moved on since the rows were asked for.

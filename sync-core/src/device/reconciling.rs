@@ -12,6 +12,10 @@ impl Stream {
     /// R7: another log, or another history of this one. Start at 0, keep what it may lack: the caller has put the
     /// batches of the present generation into the heal list.
     pub(super) fn reset(&mut self, epoch: Epoch, io: &mut Io) {
+        // R9: passed over in the log that is gone, and the answer that would say why will not come.
+        let passed = |s: &Sequence| *s < self.record.seen && self.own(*s) == Own::Sent;
+        let lost: Vec<Sequence> = self.outbox.keys().copied().filter(passed).collect();
+        lost.iter().for_each(|s| self.reject(*s, "reason-lost", "", io));
         let r = &mut self.record;
         r.generation += 1;
         r.oldest = self.heal.oldest().unwrap_or(r.generation);

@@ -199,7 +199,7 @@ impl Stream {
             Own::Void
         } else if r.refused.contains(sequence) {
             Own::Refused
-        } else if sequence <= r.seen {
+        } else if sequence <= r.seen && !self.outbox.contains_key(&sequence) {
             Own::Seen
         } else if r.accepted.contains(sequence) {
             if sequence > r.relay_last { Own::Owed } else { Own::Accepted }
