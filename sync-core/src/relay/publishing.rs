@@ -131,12 +131,14 @@ impl Relay {
         let author = self.subject.clone();
         let append = Append { stream: stream.clone(), epoch, producer, first, tag_before, origin, author, items };
         self.unanswered_bytes += bytes;
+        // Strays are not joined: each is told its own `have`.
+        let is_own = self.subscriptions.get(&stream).is_some_and(|sub| sub.producer == producer);
         let key = (stream, producer);
         let waiting = &mut self.publishing.chains.entry(key.clone()).or_default().waiting;
         let next = Waiting { append, bytes };
         let next = match waiting.back_mut() {
-            Some(last) => last.join(next),
-            None => Some(next),
+            Some(last) if is_own => last.join(next),
+            _ => Some(next),
         };
         waiting.extend(next);
         self.append_next(&key);
