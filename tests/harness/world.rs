@@ -588,9 +588,13 @@ impl World {
             (other, _) => format!("{other:?}"),
         };
         let letter = World::letter(device);
+        // Keep-alives would fill the last lines of a run that does not come to rest.
+        let says = what != "alive";
         match way {
             Way::Up => {
-                self.say(format!("{letter}/{connection} -> relay: {what}"));
+                if says {
+                    self.say(format!("{letter}/{connection} -> relay: {what}"));
+                }
                 match arrival {
                     Arrival::Opened => self.relay.accept(self.now, connection),
                     Arrival::Frame(bytes) => self.relay.receive(self.now, connection, bytes),
@@ -598,7 +602,9 @@ impl World {
                 }
             }
             Way::Down => {
-                self.say(format!("relay -> {letter}/{connection}: {what}"));
+                if says {
+                    self.say(format!("relay -> {letter}/{connection}: {what}"));
+                }
                 if matches!(arrival, Arrival::Closed(_)) {
                     self.opened.remove(&connection);
                 }
