@@ -327,5 +327,7 @@ impl Batch {
 /// Reads a payload: an uncompressed chunk with one change.
 pub fn read_change(payload: &[u8]) -> Result<Change, DocumentError> {
     check_chunk(payload)?;
-    Change::try_from(payload).map_err(|_| DocumentError::Malformed("no Automerge change"))
+    let change = Change::try_from(payload).map_err(|_| DocumentError::Malformed("no Automerge change"))?;
+    // Automerge computes the hash of what it read and leaves the chunk's own checksum, its first bytes, unread.
+    if change.hash().0[..4] == payload[4..8] { Ok(change) } else { Err(DocumentError::Malformed("a wrong checksum")) }
 }

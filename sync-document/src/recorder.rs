@@ -353,6 +353,7 @@ impl<'a> Recording<'a> {
         // A cut within a surrogate pair takes the whole character.
         let start = boundary(self.doc, object, index, length)?;
         let end = match boundary(self.doc, object, end, length)? {
+            _ if delete == 0 => start,
             whole if whole == end => end,
             before => before + 2,
         };

@@ -134,12 +134,7 @@ impl WasmDocument {
         Ok(scalar.as_ref().map_or(JsValue::UNDEFINED, to_js::kind))
     }
 
-    fn place(
-        &self,
-        object: &str,
-        key: &JsValue,
-        heads: Option<Array>,
-    ) -> std::result::Result<Place, DocumentError> {
+    fn place(&self, object: &str, key: &JsValue, heads: Option<Array>) -> std::result::Result<Place, DocumentError> {
         let heads = heads.map(|heads| from_js::hashes(&heads)).transpose()?;
         Ok((self.document.object(object)?.0, from_js::key(key)?, heads))
     }

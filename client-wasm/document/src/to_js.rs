@@ -134,9 +134,7 @@ fn skipped(skipped: &Skipped) -> Array {
 
 /// `[id, type]`
 pub(crate) fn object(object: Option<(sync_document::automerge::ObjId, ObjType)>) -> JsValue {
-    object.map_or(JsValue::UNDEFINED, |(id, kind)| {
-        Array::of2(&id.to_string().into(), &kind.to_string().into()).into()
-    })
+    object.map_or(JsValue::UNDEFINED, |(id, kind)| Array::of2(&id.to_string().into(), &kind.to_string().into()).into())
 }
 
 /// A JavaScript error with the package's `code`.

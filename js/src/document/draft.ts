@@ -102,9 +102,9 @@ export class Recorder {
   }
 
   #readCell(node: Node, cell: Cell): unknown {
+    if (cell.counter !== undefined) return cell.counter;
     if (typeof cell.value === "string" || this.#kindOf(cell) !== 6) return cell.value;
-    cell.counter ??= new Counter(cell.value, (by) => this.#increment(node, cell, by));
-    return cell.counter;
+    return (cell.counter = new Counter(cell.value, (by) => this.#increment(node, cell, by)));
   }
 
   #kindOf({ origin }: Cell): HiddenKind {
@@ -172,7 +172,8 @@ export class Recorder {
     }
     // Whole characters: half of a surrogate pair is none.
     const start = splits(text, index) ? index - 1 : index;
-    const end = splits(text, index + deleteCount) ? index + deleteCount + 1 : index + deleteCount;
+    const upto = index + deleteCount;
+    const end = deleteCount === 0 ? start : splits(text, upto) ? upto + 1 : upto;
     const added = insert.toWellFormed();
     if (start === end && added === "") return;
     this.operations.push([4, target, start, end - start, added]);

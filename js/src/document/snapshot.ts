@@ -69,12 +69,10 @@ function patchText(text: string, action: number, index: number, content: unknown
 function patchPlace(container: Container, key: Key, action: number, content: unknown, fresh: Set<unknown>): void {
   switch (action) {
     case PUT:
-      if (isContainer(content)) fresh.add(content);
-      write(container, key, content);
+      write(container, key, own(content, fresh));
       break;
     case INSERT:
-      for (const value of content as unknown[]) if (isContainer(value)) fresh.add(value);
-      insert(container as unknown[], key as number, content as unknown[]);
+      insert(container as unknown[], key as number, (content as unknown[]).map((value) => own(value, fresh)));
       break;
     case DELETE:
       if (Array.isArray(container)) container.splice(key as number, content as number);
@@ -86,6 +84,14 @@ function patchPlace(container: Container, key: Key, action: number, content: unk
     case CONFLICT:
       break;
   }
+}
+
+/** A new container comes empty. The snapshot gets one of its own to fill: the patch stays as it is. */
+function own(value: unknown, fresh: Set<unknown>): unknown {
+  if (!isContainer(value)) return value;
+  const copy = Array.isArray(value) ? [] : {};
+  fresh.add(copy);
+  return copy;
 }
 
 function insert(list: unknown[], index: number, values: unknown[]): void {

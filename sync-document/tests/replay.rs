@@ -1,0 +1,139 @@
+//! Replay that comes out wrong, and changes that leave the document again.
+
+mod world;
+
+use sync_document::automerge::{Change, ScalarValue};
+use sync_document::{Document, NewValue, Opening, Operation, Target, read_change};
+use world::{Device, Random, defaults, key, root};
+
+fn put(name: &str, value: &str) -> Operation {
+    Operation::Put(root(), key(name), NewValue::Scalar(ScalarValue::Str(value.into())))
+}
+
+/// A change that follows directly on what is here and yet is not what a local transaction makes: it leaves out what it
+/// overwrites. Its replay gets another hash; the document is rebuilt from its changes, and is as if read from the log.
+#[test]
+fn a_replay_with_another_hash_rebuilds_the_document() {
+    let mut ann = Device::new([1; 16]);
+    let mut ben = Device::new([2; 16]);
+    for value in ["one", "two", "three"] {
+        ann.record(vec![put("key", value)]);
+        ann.commit();
+    }
+    let planted = {
+        let mut change = read_change(ann.log.last().expect("some")).expect("honest").decode();
+        change.operations[0].pred = vec![].into();
+        Change::from(change).raw_bytes().to_vec()
+    };
+    let honest = &ann.log[..ann.log.len() - 1];
+    let before = ben.apply(honest);
+    assert_eq!((before.replayed, before.rebuilt), (2, 0));
+
+    let applied = ben.apply(std::slice::from_ref(&planted));
+    assert_eq!((applied.replayed, applied.rebuilt, applied.skipped.len()), (0, 1, 0));
+    ben.check("after the rebuild");
+    let mut log: Vec<&[u8]> = honest.iter().map(Vec::as_slice).collect();
+    log.push(&planted);
+    let opening = Opening { actor: [3; 16], defaults: defaults(), payloads: log, ..Opening::default() };
+    let (mut fresh, _) = Document::open(&opening).expect("opens");
+    assert_eq!((ben.document.value(), ben.document.heads()), (fresh.value(), fresh.heads()));
+    assert_eq!(ben.document.conflicts(&[key("key")]).len(), 2, "the planted change overwrites nothing");
+
+    // From here on it goes by batches, and goes on.
+    let mut carl = Device { mirror: fresh.value(), document: fresh, log: vec![] };
+    carl.record(vec![put("key", "four")]);
+    carl.commit();
+    let applied = ben.apply(&carl.log);
+    assert_eq!((applied.replayed, applied.batched, applied.rebuilt), (0, 1, 0));
+    ben.check("after the next change");
+    assert_eq!(ben.document.value(), carl.document.value());
+}
+
+/// Whatever is taken out of a document, what stays is what its other changes make, and its patches say so.
+#[test]
+fn a_document_without_some_changes_is_that_of_the_others() {
+    for seed in 0..60 {
+        let mut random = Random(seed);
+        let mut devices = [Device::new(random.actor()), Device::new(random.actor())];
+        for round in 0..8 {
+            for device in &mut devices {
+                device.edit(&mut random);
+                device.commit();
+            }
+            if round % 3 == 2 {
+                let [one, two] = &mut devices;
+                one.apply(&two.log);
+                two.apply(&one.log);
+            }
+        }
+        let [device, other] = &mut devices;
+        device.apply(&other.log);
+        let changes: Vec<Change> = device
+            .document
+            .changes()
+            .iter()
+            .rev()
+            .map(|entry| entry.hash)
+            .map(|hash| {
+                let all = [&device.log[..], &other.log[..]].concat();
+                let found =
+                    all.iter().map(|bytes| read_change(bytes).expect("honest")).find(|change| change.hash() == hash);
+                found.unwrap_or_else(|| panic!("seed {seed}: a change that nobody wrote"))
+            })
+            .collect();
+        let refused = changes[5 + random.below(changes.len() - 5)].hash();
+        let without = device.document.without(&[refused]).expect("rebuilds");
+        world::patch_value(&mut device.mirror, &without.patches);
+        device.check(&format!("seed {seed}"));
+        let dropped: Vec<_> = without.dropped.iter().map(|dropped| dropped.hash).collect();
+        assert!(dropped.contains(&refused), "seed {seed}");
+        let kept: Vec<&[u8]> = changes.iter().filter(|c| !dropped.contains(&c.hash())).map(Change::raw_bytes).collect();
+        let opening = Opening { actor: [9; 16], defaults: defaults(), payloads: kept, ..Opening::default() };
+        let (mut fresh, applied) = Document::open(&opening).expect("opens");
+        assert_eq!((applied.waiting, applied.skipped.len()), (0, 0), "seed {seed}");
+        assert_eq!((device.document.heads(), device.document.value()), (fresh.heads(), fresh.value()), "seed {seed}");
+        for change in changes.iter().filter(|change| dropped.contains(&change.hash())) {
+            assert!(change.hash() == refused || change.deps().iter().any(|dep| dropped.contains(dep)), "seed {seed}");
+        }
+        device.edit(&mut random);
+        device.commit();
+    }
+}
+
+/// Two clones of a page type into one text under one actor. The log's change stays, the clone's own gives way, and
+/// everyone leaves out the later one when it comes.
+#[test]
+fn clones_with_one_actor_break_nothing() {
+    let mut ann = Device::new([1; 16]);
+    let mut clone = Device::new([1; 16]);
+    let mut reader = Device::new([2; 16]);
+    let (title, _) = ann.document.find(&[key("title")]).expect("a default");
+    let typed = |word: &str| vec![Operation::Splice(Target::Object(title.clone()), 0, 0, word.into())];
+    for word in ["a", "b"] {
+        ann.record(typed(word));
+        ann.commit();
+        clone.record(typed(&format!("clone {word} ")));
+        clone.commit();
+    }
+    // The log took Ann's first.
+    let applied = clone.apply(&ann.log);
+    assert_eq!(applied.displaced.len(), 2);
+    assert!(applied.skipped.is_empty());
+    clone.check("after giving way");
+    assert_ne!(clone.document.actor().to_bytes(), [1; 16]);
+    reader.apply(&ann.log);
+    let late: Vec<Vec<u8>> = clone.log[clone.log.len() - 2..].to_vec();
+    for device in [&mut ann, &mut reader, &mut clone] {
+        let applied = device.apply(&late[..1]);
+        assert_eq!(applied.skipped.len(), 1, "the sequence is taken");
+        device.check("after the clone's own change");
+    }
+    // Its edits are made again under the new actor.
+    clone.record(typed("clone again "));
+    clone.commit();
+    let again = clone.log.last().expect("some").clone();
+    for device in [&mut ann, &mut reader] {
+        assert_eq!(device.apply(std::slice::from_ref(&again)).replayed, 1);
+        assert_eq!(device.document.value(), clone.document.value());
+    }
+}
