@@ -1,0 +1,60 @@
+/** A relay and some devices in a temporary folder, for one test. */
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, expect } from "vitest";
+import { Cable } from "./cable.js";
+import { Device } from "./device.js";
+import { Relay } from "./relay.js";
+
+export class World {
+  readonly folder: string;
+  readonly relay: Relay;
+  readonly #devices: Device[] = [];
+
+  private constructor(folder: string) {
+    this.folder = folder;
+    this.relay = new Relay(join(folder, "relay"));
+  }
+
+  /** With a running relay. Ends by itself with the test. */
+  static async create(): Promise<World> {
+    const world = new World(await mkdtemp(join(tmpdir(), "tidelog-e2e-")));
+    worlds.push(world);
+    await world.relay.start();
+    return world;
+  }
+
+  /** A device that is off. */
+  async device(name: string): Promise<Device> {
+    const device = new Device(join(this.folder, name), await Cable.lay(this.relay));
+    this.#devices.push(device);
+    return device;
+  }
+
+  /** A copy of a device that is off, with a cable to the same address that its pages know. */
+  async clone(device: Device, name: string): Promise<Device> {
+    const profile = join(this.folder, name);
+    await device.copyProfile(profile);
+    const clone = new Device(profile, device.cable); // data belongs to an address, so both have the same
+    this.#devices.push(clone);
+    return clone;
+  }
+
+  async end(): Promise<void> {
+    await Promise.all(this.#devices.map((device) => device.kill()));
+    await Promise.all([...new Set(this.#devices.map(({ cable }) => cable))].map((cable) => cable.remove()));
+    await this.relay.kill();
+    await rm(this.folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
+  }
+
+  /** No page of any device threw an error that nobody caught. */
+  expectNoProblems(): void {
+    expect(this.#devices.flatMap(({ problems }) => problems)).toEqual([]);
+  }
+}
+
+const worlds: World[] = [];
+afterEach(async () => {
+  for (const world of worlds.splice(0)) await world.end();
+});
