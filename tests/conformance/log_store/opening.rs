@@ -65,14 +65,11 @@ fn memory_and_tail_stay_bounded_and_nothing_is_lost_by_forgetting() {
     for author in &mut authors {
         let info = reader.resume(&author.resume(None)).unwrap();
         assert_eq!((info.known.last, info.known.tag, info.head.0), (author.last, author.tag, author.last));
-        let request = ReadRequest {
-            stream: author.stream.clone(),
-            epoch: info.epoch,
-            after: Offset::ZERO,
-            bytes_max: 1 << 20,
-        };
+        let request =
+            ReadRequest { stream: author.stream.clone(), epoch: info.epoch, after: Offset::ZERO, bytes_max: 1 << 20 };
         let mut read = 0;
-        while let ReadAnswer::Batch(batch) = reader.read(&ReadRequest { after: Offset(read), ..request.clone() }).unwrap()
+        while let ReadAnswer::Batch(batch) =
+            reader.read(&ReadRequest { after: Offset(read), ..request.clone() }).unwrap()
         {
             if batch.runs.is_empty() {
                 break;

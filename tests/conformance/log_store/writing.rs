@@ -171,11 +171,8 @@ pub async fn what_is_over_a_limit_is_not_written(mut world: World) {
     let a = Author::new("s", 1);
     let large = |bytes| {
         a.clone().batch(|a| {
-            let content = Content {
-                kind: sync_core::event::Kind::Application,
-                time: 0,
-                payload: Bytes::from(vec![0; bytes]),
-            };
+            let content =
+                Content { kind: sync_core::event::Kind::Application, time: 0, payload: Bytes::from(vec![0; bytes]) };
             vec![AppendItem {
                 tag: a.tag,
                 body: Body::Event { content: content.encode(), causes: vec![], needs: None },
