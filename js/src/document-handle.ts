@@ -3,10 +3,11 @@ import type { DocumentDefinition, DocumentDefinitionParts } from "./definitions.
 import { conflictsAt } from "./document-conflicts.js";
 import { documentHistory } from "./document-history.js";
 import { loadDocuments, type DocumentLayer } from "./document-loading.js";
+import { ChangeQueue, type QueuedChange } from "./document-queue.js";
 import { openText, type TextHandle } from "./document-text.js";
 import type { ChangeOptions, Conflict, DocumentChange, DocumentHandle, DocumentHistory, Origin } from "./document-types.js";
-import type { Committed, DocumentState } from "./document/index.js";
-import type { Patch, Path, RemoteStep, Snapshot, Step, TextPath } from "./document/types.js";
+import type { DocumentState } from "./document/index.js";
+import type { Commit, Patch, Path, RemoteStep, Snapshot, Step, TextPath } from "./document/types.js";
 import { DocumentError } from "./document/values.js";
 import type { EngineLogEvent } from "./engine/engine.js";
 import { SyncError, toSyncError } from "./errors.js";
@@ -43,6 +44,11 @@ export class DocumentHandleImpl<T extends object> extends FeedHandle implements 
   /** This page's own writes: their changes are in the document already. */
   readonly #written = new WeakSet<Write>();
   readonly #conflicts = new Map<string, Store<readonly Conflict[]>>();
+  readonly #queue = new ChangeQueue({
+    append: (change) => this.#append(change),
+    countUnsaved: (by) => this.feed.countUnsaved(by),
+    onImpossible: (change, behind) => this.#takeOut([change.bytes], behind),
+  });
   readonly #closing = new OncePerFrame(() => this.closeChange());
   readonly #applying = new OncePerFrame(() => this.#applyArrived());
   #reader: FeedReader | null = null;
@@ -56,8 +62,6 @@ export class DocumentHandleImpl<T extends object> extends FeedHandle implements 
   #arrived: Arrived[] = [];
   /** True while everything in `#arrived` came from another tab of this device. */
   #onlyTabs = true;
-  /** Changes that the device could not save. Later ones depend on them, so they go first when it can again. */
-  #lost: Uint8Array[] = [];
   /** Who is known to write under which Automerge actor. */
   readonly #authors = new Map<string, string>();
   #origin: Origin = "local";
@@ -112,9 +116,10 @@ export class DocumentHandleImpl<T extends object> extends FeedHandle implements 
     const before = this.getSnapshot()!; // an open document has a snapshot
     const { step, changes } = guarded(() => this.opened().import(file), this.name);
     if (changes.length === 0) return emptyWrite();
-    const writes = changes.map((change) => this.#append(change.bytes));
+    const queued = changes.map(({ bytes }) => ({ bytes, write: new Write() }));
+    this.#queue.push(queued);
     this.#tell(step, before, "local");
-    return writes.at(-1)!;
+    return queued.at(-1)!.write;
   };
 
   // --------------------------------------------------------------------------------- for texts, history and rejections
@@ -170,9 +175,7 @@ export class DocumentHandleImpl<T extends object> extends FeedHandle implements 
     try {
       const commit = this.#state.commit({ time: Date.now(), ...(open.message === undefined ? {} : { message: open.message }) });
       if (commit === null) return open.write.markEmpty();
-      this.#appendLost();
-      for (const first of commit.first) this.#append(first.bytes);
-      this.#append(commit.bytes, open.write);
+      this.#send(commit, open.write);
     } catch (cause) {
       open.write.markFailed(toSyncError(cause, this.name));
     }
@@ -213,18 +216,11 @@ export class DocumentHandleImpl<T extends object> extends FeedHandle implements 
   onRefused(events: readonly PendingEvent[]): void {
     if (this.#state === null) return;
     this.#applying.flush();
-    this.closeChange();
-    const hashes = events.flatMap((event) => this.#state!.inspect(event.payload)?.hash ?? []);
-    if (hashes.length === 0) return;
-    this.#origin = "rejection";
-    const step = this.#state.without(hashes);
-    this.#tell(step, step.before, "rejection");
+    this.#takeOut(events.map((event) => event.payload), []);
   }
 
-  onUnsaved(event: PendingEvent): void {
-    if (event.write === null || !this.#written.has(event.write)) return;
-    this.#lost.push(event.payload);
-    this.feed.countUnsaved(1);
+  onUnsaved(): void {
+    // The queue knows it, and what is to be done.
   }
 
   onPendingChanged(): void {
@@ -246,6 +242,7 @@ export class DocumentHandleImpl<T extends object> extends FeedHandle implements 
 
   onClosed(): void {
     this.closeChange();
+    this.#queue.flush();
     this.#reader?.detach();
     this.#reader = null;
     this.#stopListening();
@@ -267,7 +264,10 @@ export class DocumentHandleImpl<T extends object> extends FeedHandle implements 
     const release = super.hold();
     if (this.#reader === null) {
       this.#reader = this.feed.attach(this);
-      this.#stopListening = this.#session.onHide(() => this.closeChange());
+      this.#stopListening = this.#session.onHide(() => {
+        this.closeChange();
+        this.#queue.flush();
+      });
       if (this.#layer === null) this.#load();
     }
     return release;
@@ -356,19 +356,38 @@ export class DocumentHandleImpl<T extends object> extends FeedHandle implements 
     this.#shown.set(state.snapshot);
   }
 
-  #append(bytes: Uint8Array, write = new Write()): Write {
+  /** Sends a commit: the deterministic first changes that the log lacks, then the change itself. */
+  #send(commit: Commit, write: Write): void {
+    this.#queue.push([...commit.first.map(({ bytes }) => ({ bytes, write: new Write() })), { bytes: commit.bytes, write }]);
+  }
+
+  #append({ bytes, write }: QueuedChange): void {
     this.#written.add(write);
     const onOwn = this.#reader?.pending.some((event) => event.kind !== 1) ?? false;
     this.feed.append(2, bytes, write, onOwn);
-    return write;
   }
 
-  #appendLost(): void {
-    const lost = this.#lost;
-    this.#lost = [];
-    for (const bytes of lost) {
-      this.feed.countUnsaved(-1);
-      this.#append(bytes);
+  /** Takes changes out with all that depends on them. What was queued on top of them, and is no event yet, is made again. */
+  #takeOut(payloads: readonly Uint8Array[], behind: readonly QueuedChange[]): void {
+    const queued = [...behind, ...this.#queue.takeBack(() => this.closeChange())];
+    const state = this.#state;
+    if (state === null) return;
+    const hashes = payloads.flatMap((payload) => state.inspect(payload)?.hash ?? []);
+    this.#origin = "rejection";
+    const step = state.without([...hashes, ...queued.flatMap(({ bytes }) => state.inspect(bytes)?.hash ?? [])]);
+    this.#tell(step, step.before, "rejection");
+    for (const { bytes, write } of queued) {
+      const hash = state.inspect(bytes)?.hash;
+      const edits = step.dropped.find((dropped) => dropped.hash === hash)?.patches ?? [];
+      this.#origin = "local";
+      const again = state.retry(edits);
+      const commit = again === null ? null : state.commit({ time: Date.now() });
+      if (again === null || commit === null) {
+        write.markEmpty();
+        continue;
+      }
+      this.#send(commit, write.getSnapshot().stage === "unsaved" ? write : new Write());
+      this.#tell(again, again.before, "local");
     }
   }
 
@@ -378,9 +397,8 @@ export class DocumentHandleImpl<T extends object> extends FeedHandle implements 
     const options = { time: Date.now(), ...(message === undefined ? {} : { message }) };
     const made = guarded(() => this.opened().changeAt(heads, edit, options), this.name);
     if (made === null) return emptyWrite();
-    this.#appendLost();
-    for (const first of made.commit.first as readonly Committed[]) this.#append(first.bytes);
-    const write = this.#append(made.commit.bytes);
+    const write = new Write();
+    this.#send(made.commit, write);
     this.#tell(made.step, made.step.before, "local");
     return write;
   }

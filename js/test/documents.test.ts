@@ -195,6 +195,32 @@ test("a change that could not be saved stays in the page, counts as unsaved, and
   await eventually(() => client.status.getSnapshot().savedOn === "device");
 });
 
+test("a change that can never be saved leaves the document; what was made on top of it meanwhile is made again without it", async () => {
+  const world = new World();
+  const { client, note } = await openNote(world, "n16");
+  client.status.subscribe(() => undefined);
+  world.engine.holding = true;
+  const large = note.change((d) => { d.title = "too large"; });
+  void large.saved;
+  const queued = note.change((d) => { d.body = "on top"; });
+  void queued.saved;
+  const open = note.change((d) => { d.done = true; });
+  await settle(20);
+  expect(world.engine.dependents).toHaveLength(1); // nothing is handed over on top of what may still fail
+  world.engine.holding = false;
+  world.engine.failing = "too-large";
+  world.engine.saveAll();
+  world.engine.failing = null;
+  await expect(large.saved).rejects.toMatchObject({ code: "too-large" });
+  await Promise.all([queued.saved, open.saved]);
+  expect(note.getSnapshot()).toEqual({ title: "", body: "on top", done: true });
+  const log = world.engine.at("n16").outbox.map(({ payload }) => JSON.parse(new TextDecoder().decode(payload)) as { deps: string[]; sets: unknown });
+  expect(log.map(({ sets }) => sets)).toEqual([{ body: "on top" }, { done: true }]);
+  expect(log[0]!.deps).toEqual([]); // not on the change that no log will ever hold
+  world.engine.confirm("n16");
+  await eventually(() => client.status.getSnapshot().savedOn === "relay");
+});
+
 test("what is no change of a document is skipped and counted", async () => {
   const world = new World();
   world.prepare = (engine) => engine.deliver("n10", [foreignChange({ title: "a" }), new Uint8Array([7])], 2);
