@@ -3,7 +3,7 @@
 use super::causes::{Others, Ready};
 use super::io::{Io, Purpose};
 use super::output::{Own, Rejection, Table};
-use super::rows::batch_key;
+use super::rows::{StrayRow, batch_key};
 use super::session::Session;
 use super::stream::{Link, Phase, Stream};
 use crate::digest;
@@ -149,9 +149,10 @@ impl Stream {
     /// R11: under its own id first; under the derived one when that id is taken in this log.
     fn send_stray(&mut self, session: &mut Session, others: &Others<'_>, io: &mut Io) -> bool {
         let Some(Link { strays_sent, taken, .. }) = &self.link else { return false };
-        let Some(stray) = self.strays.iter().find(|stray| !strays_sent.contains(&stray.id)).cloned() else {
-            return false;
-        };
+        // Those of one given-up id are in order by its chain; those of the next wait until all of it are seen.
+        let first = self.strays.first().map(|stray| stray.id.producer);
+        let next = |stray: &&StrayRow| Some(stray.id.producer) == first && !strays_sent.contains(&stray.id);
+        let Some(stray) = self.strays.iter().find(next).cloned() else { return false };
         let taken = taken.contains(&stray.id);
         let needed = stray.own.needs.filter(|(id, _)| taken || id.producer != stray.id.producer);
         if needed.is_some_and(|(id, _)| self.strays.iter().any(|other| other.id == id)) {

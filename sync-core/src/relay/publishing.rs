@@ -39,10 +39,11 @@ impl Validator for TakeAll {
     }
 }
 
-/// What waits at this connection, by stream and producer.
+/// What waits at this connection, by stream. One append of a stream is under way at a time, whatever its producer: strays
+/// under derived ids have a producer each, and must reach the log in the order in which they were sent.
 #[derive(Default)]
 pub(super) struct Publishing {
-    chains: BTreeMap<(StreamName, ProducerId), Chain>,
+    chains: BTreeMap<StreamName, Chain>,
 }
 
 #[derive(Default)]
@@ -68,7 +69,8 @@ impl Waiting {
     /// gives it back.
     fn join(&mut self, next: Waiting) -> Option<Waiting> {
         let (mine, other) = (&mut self.append, &next.append);
-        let goes_on = other.first == mine.first + mine.items.len() as u64
+        let goes_on = other.producer == mine.producer
+            && other.first == mine.first + mine.items.len() as u64
             && mine.items.last().map(|item| item.tag) == Some(other.tag_before)
             && other.origin == other.tag_before
             && (&other.author, other.epoch) == (&mine.author, mine.epoch);
@@ -133,15 +135,14 @@ impl Relay {
         self.unanswered_bytes += bytes;
         // Strays are not joined: each is told its own `have`.
         let is_own = self.subscriptions.get(&stream).is_some_and(|sub| sub.producer == producer);
-        let key = (stream, producer);
-        let waiting = &mut self.publishing.chains.entry(key.clone()).or_default().waiting;
+        let waiting = &mut self.publishing.chains.entry(stream.clone()).or_default().waiting;
         let next = Waiting { append, bytes };
         let next = match waiting.back_mut() {
             Some(last) if is_own => last.join(next),
             _ => Some(next),
         };
         waiting.extend(next);
-        self.append_next(&key);
+        self.append_next(&stream);
     }
 
     /// Whether this device may write to the stream, and the log it means; tells the device if not.
@@ -169,13 +170,13 @@ impl Relay {
         Some(Body::Refused { code: within(code, CODE_BYTES_MAX), reason: within(reason, REASON_BYTES_MAX) })
     }
 
-    fn append_next(&mut self, key: &(StreamName, ProducerId)) {
-        let Some(chain) = self.publishing.chains.get_mut(key) else { return };
+    fn append_next(&mut self, stream: &StreamName) {
+        let Some(chain) = self.publishing.chains.get_mut(stream) else { return };
         if chain.under_way.is_some() {
             return;
         }
         let Some(Waiting { append, bytes }) = chain.waiting.pop_front() else {
-            self.publishing.chains.remove(key);
+            self.publishing.chains.remove(stream);
             return;
         };
         let request = self.requests.ask(Request::Append(append), Purpose::Publish { bytes }, &mut self.out);
@@ -191,7 +192,6 @@ impl Relay {
         answer: Result<Appended, StoreError>,
     ) {
         let (stream, producer, first) = (append.stream.clone(), append.producer, append.first);
-        let key = (stream.clone(), producer);
         match answer {
             Ok(appended) => self.appended(&append, unsure, appended),
             Err(StoreError::Chain { known, head }) => {
@@ -200,20 +200,20 @@ impl Relay {
             }
             Err(StoreError::TooLarge) => {
                 let (half, rest) = Waiting { append, bytes }.shrink();
-                if let Some(chain) = self.publishing.chains.get_mut(&key) {
+                if let Some(chain) = self.publishing.chains.get_mut(&stream) {
                     chain.under_way = None;
                     rest.into_iter().chain([half]).for_each(|part| chain.waiting.push_front(part));
                 }
-                return self.append_next(&key);
+                return self.append_next(&stream);
             }
             Err(StoreError::Epoch { .. }) => self.log_replaced(&stream),
             Err(StoreError::Corrupt(_) | StoreError::Unknown | StoreError::Busy) => self.fail(&stream),
         }
         self.unanswered_bytes -= bytes;
-        if let Some(chain) = self.publishing.chains.get_mut(&key) {
+        if let Some(chain) = self.publishing.chains.get_mut(&stream) {
             chain.under_way = None;
         }
-        self.append_next(&key);
+        self.append_next(&stream);
     }
 
     /// Tells the fates of what is stored. What the store had before this connection asked is the device's own repeat:
