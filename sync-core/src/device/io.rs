@@ -1,5 +1,6 @@
 //! What a step of the device leaves for the shell: outputs, and the one transaction that gathers while another is under way.
 
+use super::input::Input;
 use super::output::{Notice, Output, Rejection, Table, Write};
 use super::rows::Record;
 use crate::digest::Random;
@@ -142,6 +143,21 @@ impl Io {
                 vec![]
             }
         }
+    }
+    /// Reads that pages wait for, to be asked again.
+    pub(super) fn readers(&self) -> Vec<Input> {
+        let read = |load: &Load| match &load.purpose {
+            Purpose::Page { reader, stream, after, .. } => {
+                let (request, after, bytes_max) = (*reader, *after, load.bytes_max);
+                Some(Input::Read { request, stream: stream.clone(), after, bytes_max })
+            }
+            Purpose::Snapshot { reader, stream, bytes_max } => {
+                let (request, after, bytes_max) = (*reader, Offset::ZERO, *bytes_max);
+                Some(Input::Read { request, stream: stream.clone(), after, bytes_max })
+            }
+            _ => None,
+        };
+        self.loads.values().filter_map(read).collect()
     }
     /// Everything gathered and under way is void. Returns the effects that will not be.
     pub(super) fn failed(&mut self) -> Vec<Effect> {

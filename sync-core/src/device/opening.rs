@@ -339,6 +339,7 @@ impl Device {
             StorageError::Fenced => "closed",
             StorageError::Failed => "storage-unavailable",
         };
+        let readers = self.io.readers();
         let unsaved: Vec<Effect> = self.io.failed();
         for effect in unsaved {
             if let Effect::Notice(Notice::Appended { write, stream, .. }) = effect {
@@ -354,6 +355,7 @@ impl Device {
         }
         self.session.drop_socket_if_any(&mut self.io);
         self.forget_streams();
+        self.queue.extend(readers);
         self.begin();
     }
 
