@@ -9,6 +9,7 @@ import { IDLE_STATUS, toSyncStatus, type Connection, type SyncStatus } from "./s
 import { callAll, ValueStore, type Unsubscribe } from "./store.js";
 import { Feed } from "./stream/feed.js";
 import type { FeedHost } from "./stream/feed-host.js";
+import { withChecks } from "./stream/events.js";
 import { provideToken } from "./tokens.js";
 import { WeakCache } from "./weak-cache.js";
 import { rejectionError, type Write } from "./write.js";
@@ -229,11 +230,13 @@ export class Session implements FeedHost, LinkTarget {
         if (open !== undefined) open.feed.onFailed(open.write);
         break;
       }
-      case "applied":
-        for (const { id, offset, check } of event.events) this.seen(event.stream, event.epoch, id, offset ?? event.upto, check ?? "");
-        this.#feeds.get(event.stream)?.onApplied(event);
+      case "applied": {
+        const batch = withChecks(event);
+        for (const { id, offset, check } of batch.events) this.seen(event.stream, event.epoch, id, offset ?? event.upto, check ?? "");
+        this.#feeds.get(event.stream)?.onApplied(batch);
         this.say({ type: "confirm", bytes: event.bytes });
         break;
+      }
       case "accepted":
         for (const id of event.ids) {
           this.#awaited.delete(id);

@@ -93,6 +93,13 @@ function check(definition: StreamDefinitionParts, events: readonly AppEvent[]): 
   return { events, unknown: false, invalid: false };
 }
 
+/** The events of a batch or page with every check that is known: the one at its end is said of the whole. */
+export function withChecks<B extends { readonly upto: number; readonly check: string; readonly events: readonly EngineLogEvent[] }>(batch: B): B {
+  const last = batch.events.at(-1);
+  if (last === undefined || last.check !== undefined || last.offset !== batch.upto) return batch;
+  return { ...batch, events: [...batch.events.slice(0, -1), { ...last, check: batch.check }] };
+}
+
 /** What a reader is told beside type and payload of an event in the log of `epoch`. */
 export function loggedInfo(epoch: string, event: EngineLogEvent): EventInfo {
   return {

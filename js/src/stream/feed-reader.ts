@@ -95,8 +95,12 @@ export class FeedReader {
 
   #onEvents(epoch: string, events: readonly EngineLogEvent[]): void {
     const own = new Set<string>();
-    for (const { id } of events) if (this.#feed.pending.has(id)) own.add(id);
-    for (const id of own) this.#seen.add(id);
+    for (const event of events) {
+      if (!this.#feed.pending.has(event.id)) continue;
+      own.add(event.id);
+      this.#seen.add(event.id);
+      this.#feed.onOwnSeen(epoch, event);
+    }
     this.target.onEvents(epoch, events, own);
     for (const id of own) {
       this.#feed.onSeen(id);

@@ -8,6 +8,7 @@ import { OncePerFrame } from "../frames.js";
 import { keepSame, IDLE_STREAM, type StreamStatus } from "../status.js";
 import { callAll, ValueStore, type Unsubscribe } from "../store.js";
 import { Write } from "../write.js";
+import { withChecks } from "./events.js";
 import { FeedReader, type FeedTarget } from "./feed-reader.js";
 import { PendingEvents, type PendingEvent } from "./pending.js";
 import type { FeedHost } from "./feed-host.js";
@@ -116,7 +117,7 @@ export class Feed {
 
   /** Adds a reader, which starts at the beginning of the log. */
   attach(target: FeedTarget): FeedReader {
-    const reader = new FeedReader(this, (after, maxBytes) => this.#host.call("read", this.name, after, maxBytes), target, () => this.#readers.delete(reader));
+    const reader = new FeedReader(this, async (after, maxBytes) => withChecks(await this.#host.call("read", this.name, after, maxBytes)), target, () => this.#readers.delete(reader));
     this.#readers.add(reader);
     if (this.#local !== null) reader.start();
     return reader;
@@ -242,6 +243,11 @@ export class Feed {
   onReset(): void {
     this.#invalidUpto = 0;
     for (const reader of [...this.#readers]) reader.reset();
+  }
+
+  /** A reader met an own event in the log, which tells its write the offset. */
+  onOwnSeen(epoch: string, { id, offset, check }: EngineLogEvent): void {
+    if (offset !== null) this.#host.seen(this.name, epoch, id, offset, check ?? "");
   }
 
   /** A reader saw an own event in the log: it is pending no more once all readers have. */

@@ -5,7 +5,7 @@ import { SyncError } from "../errors.js";
 import { OncePerFrame } from "../frames.js";
 import { parseOffset, type Place } from "../offset.js";
 import { until, type Session } from "../session.js";
-import { decodeEvent, loggedInfo, type Logged } from "./events.js";
+import { decodeEvent, loggedInfo, withChecks, type Logged } from "./events.js";
 import type { Feed } from "./feed.js";
 import type { ReadOptions } from "./stream-handle.js";
 
@@ -35,7 +35,7 @@ export async function* readEvents<E extends AppEvent>(
     let end = Infinity;
     for (let first = true; place < end; first = false) {
       signal?.throwIfAborted();
-      const page: EngineLogPage = await aborted(session.call("read", feed.name, place, READ_BYTES_MAX), signal);
+      const page: EngineLogPage = withChecks(await aborted(session.call("read", feed.name, place, READ_BYTES_MAX), signal));
       if (place > 0 && (page.epoch !== epoch || page.after !== place)) throw replaced(feed);
       // The answer came after all that the engine had told at the call, so now the head of then is known.
       if (first && !follow) end = headNow(session, feed);
