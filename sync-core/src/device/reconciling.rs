@@ -6,7 +6,9 @@ use super::rows::{StrayRow, range_of};
 use super::stream::{Link, Phase, Stream};
 use crate::digest;
 use crate::ids::*;
+use crate::relay::store::DEPENDS_ON_REJECTED;
 use crate::wire::{Known, Refusal, Verdict};
+use std::collections::BTreeSet;
 
 impl Stream {
     /// R7: another log, or another history of this one. Start at 0, keep what it may lack: the caller has put the
@@ -81,11 +83,20 @@ impl Stream {
         let refused = |sequence: Sequence, tag: Tag| {
             known.refused.iter().find(|f| (f.sequence, f.tag) == (sequence, tag)).cloned()
         };
+        let mut gone = BTreeSet::new();
         for (sequence, own) in std::mem::take(&mut self.outbox) {
             let (Some(tag), Some(tag_before)) = (self.own_tag(sequence), self.own_tag(sequence - 1)) else { continue };
             let id = EventId { producer: old, sequence };
-            if let Some(f) = refused(sequence, tag) {
+            // Under another id the relay is not asked whether it has what the event was made on top of.
+            let is_gone = |(needed, _): (EventId, Tag)| {
+                gone.contains(&needed)
+                    || needed.producer == old && matches!(self.own(needed.sequence), Own::Refused | Own::Void)
+            };
+            let depends = || Refusal { sequence, tag, code: DEPENDS_ON_REJECTED.into(), reason: String::new() };
+            let orphan = own.needs.is_some_and(is_gone).then(depends);
+            if let Some(f) = refused(sequence, tag).or(orphan) {
                 self.list(Rejection { id, code: f.code, reason: f.reason, content: own.content }, io);
+                gone.insert(id);
                 continue;
             }
             let order = self.strays.last().map_or(0, |stray| stray.order + 1);
