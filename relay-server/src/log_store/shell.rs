@@ -39,7 +39,7 @@ pub struct Store<L: Log> {
 enum Job<L> {
     Commit(Request, Waiter),
     /// Anything else that writes: in its own transaction, in order with the commits.
-    Change(Box<dyn FnOnce(&mut L, &Feed) + Send>),
+    Change(Change<L>),
 }
 
 enum Waiter {
@@ -47,6 +47,7 @@ enum Waiter {
     Heal(oneshot::Sender<Result<Healed, StoreError>>),
 }
 
+type Change<L> = Box<dyn FnOnce(&mut L, &Feed) + Send>;
 type Read<R> = Box<dyn FnOnce(&mut R) + Send>;
 
 impl<L: Log> Store<L> {
