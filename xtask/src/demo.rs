@@ -45,7 +45,8 @@ pub fn demo(options: Options) -> Result<()> {
     std::fs::create_dir_all(&data).with_context(|| format!("could not make {}", data.display()))?;
     let data = data.to_str().context("the path of the data folder is not Unicode")?;
     let listen = address.to_string();
-    let arguments = ["serve", "--listen", &listen, "--data", data, "--static", "demo/dist"];
+    let rules = "demo/relay-rules.json";
+    let arguments = ["serve", "--listen", &listen, "--data", data, "--static", "demo/dist", "--rules", rules];
     let mut relay = run(&programs::relay()?, arguments).start()?;
     let started = Instant::now();
     while !is_healthy(address) {
