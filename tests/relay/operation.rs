@@ -122,6 +122,7 @@ async fn no_log_line_holds_content_or_a_token() {
     ann.subscribe("s").await.expect("open");
     let word = "Xylophon";
     ann.say(Author::new("s", ann.producer).publish([content(word)])).await;
+    ann.hear_until(|down| matches!(down, Down::Accepted { .. }).then_some(())).await.expect("open");
     let log = ann.read_all("s").await.expect("open");
     assert!(log.iter().any(|event| event.content == content(word)));
     ann.say_frame(tokio_tungstenite::tungstenite::Message::Text(word.into())).await;

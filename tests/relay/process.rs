@@ -18,9 +18,6 @@ impl Folder {
         std::fs::create_dir_all(&path).expect("a temporary folder");
         Folder(path)
     }
-    pub fn path(&self) -> &Path {
-        &self.0
-    }
     pub fn join(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }

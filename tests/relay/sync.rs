@@ -106,6 +106,7 @@ async fn a_relay_that_lost_its_disk_is_healed_in_turns() {
     ann.subscribe("s").await.expect("open");
     let mut author = Author::new("s", ann.producer);
     ann.say(author.publish(["a1", "a2", "a3"].map(content))).await;
+    assert_eq!(ann.hear_until(accepted).await, Ok((1, 3)));
     let old = ann.read_all("s").await.expect("open");
     relay.kill();
     std::fs::remove_dir_all(folder.join("data")).expect("removed");

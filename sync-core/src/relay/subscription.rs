@@ -45,7 +45,7 @@ pub(super) struct Subscription {
     pub epoch: Epoch,
     records: Vec<ProducerId>,
     phase: Phase,
-    /// The log's last offset as far as known: a lower bound.
+    /// The log's last offset as far as known: a lower bound. The greatest of all: read until nothing more comes.
     head: Offset,
     /// All up to here was sent.
     position: Offset,
@@ -100,14 +100,13 @@ impl Subscriptions {
             self.unconfirmed_bytes -= sub.unconfirmed.drain(..).map(|sent| sent.bytes).sum::<usize>();
         }
     }
-    fn has_room(&self, bytes: usize) -> bool {
-        self.unconfirmed_bytes == 0 || self.unconfirmed_bytes + bytes <= WINDOW_BYTES
-    }
-    fn has_room_for_catch_up(&self, bytes: usize) -> bool {
+    /// Whether a frame of this size fits beside what is unconfirmed and what reads may bring. One always fits alone.
+    fn has_room(&self, bytes: usize, window_bytes: usize) -> bool {
         let taken = self.unconfirmed_bytes + self.reserved_bytes;
-        taken == 0 || taken + bytes <= WINDOW_BYTES - LIVE_BYTES
+        taken == 0 || taken + bytes <= window_bytes
     }
-    /// Enters the stream for a turn, if it has something to send and is not yet entered.
+    /// Enters the stream for a turn, if it has something to send and is not yet entered. A stream of which nothing is
+    /// under way goes first: it may have one keystroke to read, behind another's large catch-up.
     fn queue(&mut self, stream: &StreamName) {
         let Some(sub) = self.by_stream.get_mut(stream) else { return };
         let has_more = match sub.phase {
@@ -117,7 +116,10 @@ impl Subscriptions {
         };
         if has_more && !sub.queued {
             sub.queued = true;
-            self.turns.push_back(stream.clone());
+            match sub.is_quiet() {
+                true => self.turns.push_front(stream.clone()),
+                false => self.turns.push_back(stream.clone()),
+            }
         }
     }
     fn sent(&mut self, stream: &StreamName, upto: Offset, bytes: usize, is_snapshot_part: bool) {
@@ -140,6 +142,18 @@ impl Subscription {
     /// Whether the stream is served.
     pub fn is_served(&self) -> bool {
         !matches!(self.phase, Phase::Failed)
+    }
+    /// There is more than was told, nobody knows how much.
+    fn read_to_end(&mut self) {
+        (self.behind, self.head) = (true, Offset::MAX);
+    }
+    /// Whether everything that was sent is confirmed.
+    fn is_quiet(&self) -> bool {
+        self.unconfirmed.is_empty()
+    }
+    /// How much of the window what is read for it may fill.
+    fn window_bytes(&self) -> usize {
+        if self.is_quiet() { WINDOW_BYTES } else { WINDOW_BYTES - LIVE_BYTES }
     }
     fn is_own(&self, run: &EncodedRun) -> bool {
         run.producer == self.producer && run.first >= self.settled
@@ -248,7 +262,7 @@ impl Relay {
         let Some(sub) = self.subscriptions.by_stream.get_mut(stream) else { return };
         match sub.phase {
             Phase::Failed => {}
-            Phase::Asking(_) | Phase::TurnAwaited(_) => sub.behind = true,
+            Phase::Asking(_) | Phase::TurnAwaited(_) => sub.read_to_end(),
             Phase::Following | Phase::Snapshot { .. } => {
                 if let Some(request) = self.subscriptions.cancel(stream) {
                     self.requests.forget(request);
@@ -268,7 +282,10 @@ impl Relay {
         let Ok(info) = info else { return self.fail(stream) };
         if asked.is_none() && info.epoch == sub.epoch {
             // A hint that was late: the log is the one that the device knows.
-            (sub.phase, sub.behind) = (Phase::Following, info.epoch != Epoch::NONE);
+            sub.phase = Phase::Following;
+            if info.epoch != Epoch::NONE {
+                sub.read_to_end();
+            }
             return self.subscriptions.queue(stream);
         }
         let resume = match asked {
@@ -281,7 +298,8 @@ impl Relay {
         };
         self.subscriptions.forget_unconfirmed(stream);
         let Some(sub) = self.subscriptions.by_stream.get_mut(stream) else { return };
-        (sub.epoch, sub.head) = (info.epoch, info.head);
+        sub.epoch = info.epoch;
+        sub.head = if sub.behind { Offset::MAX } else { info.head };
         if !resume {
             sub.position = Offset::ZERO;
         }
@@ -335,19 +353,19 @@ impl Relay {
             return self.subscriptions.queue(stream);
         }
         let frame = sub.frame(stream, &shared.batch, Some(&shared.frame));
-        self.send_events(stream, upto, frame);
+        self.send_events(stream, upto, frame, WINDOW_BYTES);
     }
 
     /// A hint of the feed: there is more to read.
     pub(super) fn behind(&mut self, stream: &StreamName) {
         let Some(sub) = self.subscriptions.by_stream.get_mut(stream) else { return };
-        sub.behind = true;
+        sub.read_to_end();
         self.subscriptions.queue(stream);
     }
 
     /// Sends a frame up to `upto`, or leaves it in the log until there is room in the window.
-    fn send_events(&mut self, stream: &StreamName, upto: Offset, frame: Bytes) {
-        let has_room = self.subscriptions.has_room(frame.len());
+    fn send_events(&mut self, stream: &StreamName, upto: Offset, frame: Bytes, window_bytes: usize) {
+        let has_room = self.subscriptions.has_room(frame.len(), window_bytes);
         let Some(sub) = self.subscriptions.by_stream.get_mut(stream) else { return };
         if has_room {
             (sub.position, sub.reserve_bytes) = (upto, 0);
@@ -390,7 +408,7 @@ impl Relay {
                 _ if self.subscriptions.reads >= READS_MAX => return,
                 _ => sub.reserve_bytes.max(FRAME_BYTES_TARGET),
             };
-            if !self.subscriptions.has_room_for_catch_up(sends) {
+            if !self.subscriptions.has_room(sends, sub.window_bytes()) {
                 return;
             }
             self.subscriptions.turns.pop_front();
@@ -424,10 +442,15 @@ impl Relay {
         self.subscriptions.reserved_bytes -= std::mem::take(&mut sub.reserve_bytes);
         match answer {
             Ok(ReadAnswer::Batch(batch)) if batch.after != sub.position => self.fail(stream),
-            Ok(ReadAnswer::Batch(batch)) if batch.upto.offset() <= sub.position => self.subscriptions.queue(stream),
+            Ok(ReadAnswer::Batch(batch)) if batch.upto.offset() <= sub.position => {
+                if !sub.behind {
+                    sub.head = sub.position;
+                }
+                self.subscriptions.queue(stream);
+            }
             Ok(ReadAnswer::Batch(batch)) => {
-                let frame = sub.frame(stream, &batch, None);
-                self.send_events(stream, batch.upto.offset(), frame);
+                let (frame, window_bytes) = (sub.frame(stream, &batch, None), sub.window_bytes());
+                self.send_events(stream, batch.upto.offset(), frame, window_bytes);
             }
             Ok(ReadAnswer::Trimmed) => {
                 let records = std::iter::once(sub.producer).chain(sub.records.iter().copied()).collect();

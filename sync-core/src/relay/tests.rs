@@ -558,3 +558,30 @@ fn what_the_store_has_not_answered_stops_the_reading() {
     }
     assert!(world.relay.wants_input());
 }
+
+#[test]
+fn a_stream_born_beside_a_large_catch_up_is_read_at_once() {
+    let mut world = World::new();
+    let _hint = world.others_write("large", 300, 10_000);
+    world.say(subscribe("new", 0)).say(subscribe("large", 0)).told();
+    let _hint = world.others_write("new", 1, 10);
+    world.input(Input::NewEpoch(name("new")));
+    assert_eq!(
+        events(&world.told()),
+        vec![(0, 1)],
+        "the window is full of the catch-up, but for what is kept for this"
+    );
+}
+
+#[test]
+fn behind_means_read_to_the_end() {
+    let mut world = World::new();
+    let _hint = world.others_write("s", 1, 10);
+    world.say(subscribe("s", 0)).told();
+    let _lost = world.others_write("s", 5, 100_000);
+    world.input(Input::Behind(name("s")));
+    assert_eq!(events(&world.told()).last(), Some(&(5, 6)), "one hint, many frames");
+    let live = world.others_write("s", 1, 10);
+    world.say(Up::Applied { stream: name("s"), cursor: Offset(6) }).input(live);
+    assert_eq!(events(&world.told()), vec![(6, 7)], "and live again at the end");
+}
