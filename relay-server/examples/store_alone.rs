@@ -90,7 +90,9 @@ fn appends(folder: &Path, batch: usize, duration: Duration) -> Result<String, Bo
 }
 
 fn read_of_100_000(folder: &Path) -> Result<String, Box<dyn Error>> {
-    let mut log = EmbeddedLog::open(folder, Options::new([1; 32]))?;
+    // A small generation, so that the events are read out of chunks and not out of memory.
+    let options = Options { generation_bytes_max: 1024 * 1024, ..Options::new([1; 32]) };
+    let mut log = EmbeddedLog::open(folder, options)?;
     let mut author = Author::new(0)?;
     for _ in 0..1_000 {
         commit(&mut log, vec![author.append(100)])?;

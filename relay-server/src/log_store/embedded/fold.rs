@@ -70,7 +70,7 @@ impl Folding {
         }
         if self.queue.is_empty() && self.deleted < self.upto {
             let rows = self.upto - self.deleted;
-            let share = rows * (4 * commit_bytes as u64) / generation_bytes_max as u64;
+            let share = rows * (4 * commit_bytes as u64) / generation_bytes_max.max(1) as u64;
             self.deleted += if is_full { rows } else { rows.min(share.max(64)) };
             tables::delete_commits(db, self.deleted)?;
         }
