@@ -39,7 +39,12 @@ impl Writer {
         let stream = self.author.stream.clone();
         let Ok(subscribed) = client.subscribe(&stream).await else { return self };
         let known = subscribed.known;
-        assert!(known.last >= self.acknowledged, "{producer}: {} was acknowledged, {} is there", self.acknowledged, known.last);
+        assert!(
+            known.last >= self.acknowledged,
+            "{producer}: {} was acknowledged, {} is there",
+            self.acknowledged,
+            known.last
+        );
         assert_eq!(self.author.tags.get(known.last as usize), Some(&known.tag), "the relay has what was sent");
         self.author.tags.truncate(known.last as usize + 1);
         loop {

@@ -23,7 +23,8 @@ async fn health_and_files_are_served() {
     let folder = Folder::new();
     let files = folder.join("static");
     std::fs::create_dir_all(files.join("assets")).expect("made");
-    for (name, text) in [("index.html", "<p>hello"), ("sw.js", "1"), ("assets/a-1f2e.wasm", "w"), ("assets/b.js", "2")] {
+    for (name, text) in [("index.html", "<p>hello"), ("sw.js", "1"), ("assets/a-1f2e.wasm", "w"), ("assets/b.js", "2")]
+    {
         std::fs::write(files.join(name), text).expect("written");
     }
     std::fs::write(folder.join("secret.txt"), "secret").expect("written");

@@ -43,7 +43,8 @@ async fn what_one_writes_the_others_get() {
 async fn rules_refuse_and_the_refusal_is_for_ever() {
     let folder = Folder::new();
     let rules = folder.join("rules.json");
-    let text = r#"{ "rules": [ { "streams": "comments", "words": ["spam"], "code": "not-nice", "reason": "Please." } ] }"#;
+    let text =
+        r#"{ "rules": [ { "streams": "comments", "words": ["spam"], "code": "not-nice", "reason": "Please." } ] }"#;
     std::fs::write(&rules, text).expect("written");
     let flags = ["--rules", rules.to_str().expect("a path of text")];
     let relay = Relay::start(&folder, &flags);
