@@ -65,6 +65,12 @@ impl<'b> Reader<'b> {
     pub fn new(frame: &'b Bytes) -> Reader<'b> {
         Reader { frame, input: Decoder::new(frame) }
     }
+    /// From a position in `frame`.
+    pub fn starting_at(frame: &'b Bytes, position: usize) -> Reader<'b> {
+        let mut reader = Reader::new(frame);
+        reader.input.set_position(position);
+        reader
+    }
     /// Whether all of it was read.
     pub fn is_at_end(&self) -> bool {
         self.input.position() >= self.frame.len()
