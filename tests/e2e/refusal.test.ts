@@ -1,0 +1,66 @@
+/** A comment with the word that the relay refuses is undone, explained, survives a reload, and can be corrected. */
+import type { Locator, Page } from "playwright-core";
+import { expect, it } from "vitest";
+import { createNote, openNote, SOON_MS, waitForRelay } from "./support/note.js";
+import { World } from "./support/world.js";
+
+const REASON = "This relay does not take comments with the word “spam”.";
+
+it("a refused comment is undone and explained, survives a reload, and can be corrected", async () => {
+  const world = await World.create();
+  const [ann, ben] = [await world.device("ann"), await world.device("ben")];
+  const [page, other] = await Promise.all([ann.start(), ben.start()]);
+  await createNote(page, "Harbour");
+  await openNote(other, "Harbour");
+  await waitForRelay(page);
+
+  ann.cable.cut();
+  await say(page, "Fresh fish");
+  await say(page, "Buy spam now");
+  await say(page, "Still here");
+  await expectComments(page, ["Fresh fish", "Buy spam now", "Still here"]); // shown at once, marked as not confirmed
+  expect(await page.getByText("not on the relay yet").count()).toBe(3);
+  ann.cable.plug();
+  await reason(page).waitFor({ timeout: SOON_MS });
+  await expectComments(page, ["Fresh fish", "Still here"]); // what stood behind it was not held up
+  await expectComments(other, ["Fresh fish", "Still here"]);
+  await page.getByRole("button", { name: "1 refused" }).waitFor();
+
+  await page.reload();
+  await reason(page).waitFor({ timeout: SOON_MS });
+  await expectComments(page, ["Fresh fish", "Still here"]);
+  const correction = comments(page).getByLabel("Your comment, to correct");
+  expect(await correction.inputValue()).toBe("Buy spam now");
+
+  await comments(page).getByRole("button", { name: "Try again" }).click(); // unchanged: refused again, and still one entry
+  await page.waitForFunction(() => window.tidelogDemo.client.status.getSnapshot().pending === 0, null, { timeout: SOON_MS });
+  await reason(page).waitFor({ timeout: SOON_MS });
+  await expectComments(page, ["Fresh fish", "Still here"]);
+  expect(await reason(page).count()).toBe(1);
+
+  await correction.fill("Buy mackerel now");
+  await comments(page).getByRole("button", { name: "Send corrected" }).click();
+  await expectComments(other, ["Fresh fish", "Still here", "Buy mackerel now"]);
+  await reason(page).waitFor({ state: "detached", timeout: SOON_MS });
+  await page.getByRole("button", { name: "1 refused" }).waitFor({ state: "detached", timeout: SOON_MS });
+
+  await say(page, "More spam");
+  await comments(page).getByRole("button", { name: "Forget it" }).click({ timeout: SOON_MS });
+  await reason(page).waitFor({ state: "detached", timeout: SOON_MS });
+  await page.reload();
+  await expectComments(page, ["Fresh fish", "Still here", "Buy mackerel now"]);
+  expect(await reason(page).count()).toBe(0);
+  world.expectNoProblems();
+});
+
+const comments = (page: Page): Locator => page.getByRole("region", { name: "Comments" });
+const reason = (page: Page): Locator => comments(page).getByText(REASON);
+
+async function say(page: Page, text: string): Promise<void> {
+  await page.getByLabel("Comment", { exact: true }).fill(text);
+  await page.getByRole("button", { name: "Send", exact: true }).click();
+}
+
+async function expectComments(page: Page, texts: readonly string[]): Promise<void> {
+  await expect.poll(() => page.locator(".comment-body").allTextContents(), { timeout: SOON_MS }).toEqual(texts);
+}
