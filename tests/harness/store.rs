@@ -1,7 +1,7 @@
 //! The log store of the simulation: the rules of the protocol for a log, in memory, as short as they can be said, and the
 //! rules that can be broken on purpose. It remembers the fate of every sequence, which a real store need not.
 
-use crate::birth::{Birth, birth_of, births_in};
+use crate::birth::{Birth, birth_of};
 use crate::rng::Rng;
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -79,6 +79,8 @@ pub struct Log {
     pub snapshot: Option<Snapshot>,
     /// Events behind the floor.
     pub events: Vec<Event>,
+    /// The births of all events, those in the snapshot first.
+    births: Vec<Birth>,
     producers: BTreeMap<ProducerId, Producer>,
 }
 
@@ -98,15 +100,18 @@ impl Log {
     }
     /// The births of the log up to an offset, those in the snapshot included.
     pub fn births_to(&self, offset: Offset) -> Vec<Birth> {
-        let parts = self.snapshot.iter().flat_map(|snapshot| &snapshot.parts);
-        let mut births: Vec<Birth> = parts.flat_map(|part| births_in(part)).collect();
-        let events = self.events.iter().take_while(|event| event.offset <= offset);
-        births.extend(events.filter_map(|event| birth_of(&event.content)));
-        births
+        let events = self.events.iter().take_while(|event| event.offset <= offset).count();
+        let trimmed = self.births.len() - self.events.len();
+        self.births[..trimmed + events].to_vec()
     }
     /// All births, in order.
-    pub fn births(&self) -> Vec<Birth> {
-        self.births_to(Offset::MAX)
+    pub fn births(&self) -> &[Birth] {
+        &self.births
+    }
+    fn push(&mut self, event: Event) {
+        self.head = event.offset;
+        self.births.push(birth_of(&event.content).expect("every event of the world holds its birth"));
+        self.events.push(event);
     }
     /// Whether it would take this as the producer's next.
     pub fn continues(&self, append: &Append) -> bool {
@@ -278,7 +283,7 @@ impl Store {
     pub fn trim(&mut self, stream: &StreamName, part_births_max: usize) {
         let forgets = self.breaks(Planted::TrimForgets);
         let Some(log) = self.logs.get_mut(stream) else { return };
-        let births = log.births();
+        let births = log.births.clone();
         let part = |births: &[Birth]| Bytes::from(births.iter().flat_map(|b| crate::birth::payload(*b, 0)).collect::<Vec<_>>());
         log.snapshot = Some(Snapshot {
             offset: log.head,
@@ -379,61 +384,65 @@ impl Work {
 
     fn add(&mut self, append: &Append, item: &AppendItem, sequence: Sequence, tag_before: Tag) -> Outcome {
         let offset = self.next_offset();
-        let p = self.log.producers.entry(append.producer).or_default();
+        let logged = self.producer(append.producer).logged;
         let outcome = match &item.body {
             Body::Void => Outcome::Void,
             Body::Refused { code, reason } => Outcome::Refused { code: code.clone(), reason: reason.clone() },
             Body::Event { needs: Some(needs), .. }
-                if *needs != p.logged && self.planted != Some(Planted::NeedsDropped) =>
+                if *needs != logged && self.planted != Some(Planted::NeedsDropped) =>
             {
                 Outcome::Refused { code: DEPENDS_ON_REJECTED.into(), reason: String::new() }
             }
             Body::Event { content, causes, needs } => {
                 assert_eq!(item.tag, digest::tag(tag_before, content), "the relay computes tags from contents");
-                self.log.events.push(Event {
+                self.log.push(Event {
                     id: EventId { producer: append.producer, sequence },
                     tag: item.tag,
                     tag_before,
-                    prev: p.logged,
+                    prev: logged,
                     offset,
                     author: append.author.clone(),
                     needs_prev: needs.is_some(),
                     causes: causes.clone(),
                     content: content.clone(),
                 });
-                self.log.head = offset;
                 Outcome::Logged(DurableOffset::minted_by_store(offset))
             }
         };
         if !(matches!(outcome, Outcome::Refused { .. }) && self.planted == Some(Planted::RefusedFree)) {
-            p.uses_up(sequence, item.tag, outcome.clone());
+            self.producer(append.producer).uses_up(sequence, item.tag, outcome.clone());
         }
         outcome
     }
 
     fn heal(&mut self, event: &Event) -> HealOutcome {
         let offset = self.next_offset();
-        let p = self.log.producers.entry(event.id.producer).or_default();
+        let planted = self.planted;
+        let p = self.producer(event.id.producer);
         let (prev, sequence) = (event.prev, event.id.sequence);
-        let other = prev.0 == p.logged.0 && prev.1 != p.logged.1 && self.planted != Some(Planted::HealPrevUntagged);
-        if (prev.0 > p.last || other) && self.planted != Some(Planted::HealGaps) {
+        let other = prev.0 == p.logged.0 && prev.1 != p.logged.1 && planted != Some(Planted::HealPrevUntagged);
+        if (prev.0 > p.last || other) && planted != Some(Planted::HealGaps) {
             return HealOutcome::Gap;
         }
         if sequence <= p.last {
             return HealOutcome::Passed;
         }
         let needed = p.fates.get(&prev.0).map(|(tag, outcome)| (*tag, matches!(outcome, Outcome::Logged(_))));
-        let met = prev == p.logged || needed == Some((prev.1, true)) || self.planted == Some(Planted::NeedsDropped);
+        let met = prev == p.logged || needed == Some((prev.1, true)) || planted == Some(Planted::NeedsDropped);
         if event.needs_prev && !met {
             let outcome = Outcome::Refused { code: DEPENDS_ON_REJECTED.into(), reason: String::new() };
             p.uses_up(sequence, event.tag, outcome);
             return HealOutcome::Passed;
         }
-        let healed = Event { offset, prev: p.logged, needs_prev: event.needs_prev && prev == p.logged, ..event.clone() };
+        let needs_prev = event.needs_prev && prev == p.logged;
+        let healed = Event { offset, prev: p.logged, needs_prev, ..event.clone() };
         p.uses_up(sequence, event.tag, Outcome::Logged(DurableOffset::minted_by_store(offset)));
-        self.log.events.push(healed);
-        self.log.head = offset;
+        self.log.push(healed);
         HealOutcome::Taken(DurableOffset::minted_by_store(offset))
+    }
+
+    fn producer(&mut self, producer: ProducerId) -> &mut Producer {
+        self.log.producers.entry(producer).or_default()
     }
 }
 

@@ -575,7 +575,7 @@ impl World {
         };
         self.relay.step(self.now, ticket, manner);
         let logs: Vec<String> =
-            self.relay.store.logs().map(|(stream, log)| format!("{stream}{}", self.trace.names.list(&log.births()))).collect();
+            self.relay.store.logs().map(|(stream, log)| format!("{stream}{}", self.trace.names.list(log.births()))).collect();
         self.say(format!("{text} | {}", logs.join(" ")));
     }
 
@@ -782,7 +782,7 @@ impl World {
     }
     /// The relay's log of the first stream, in the model's notation.
     pub fn log(&self) -> String {
-        let births = self.relay.store.log(&self.streams[0]).map_or(vec![], |log| log.births());
+        let births = self.relay.store.log(&self.streams[0]).map_or(vec![], |log| log.births().to_vec());
         self.trace.names.list(&births)
     }
     /// What a device shows of the first stream.
