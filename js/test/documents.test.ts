@@ -87,9 +87,11 @@ test("remote changes come once a frame, with the open change closed before them"
   note.onChange(({ origin, after }) => steps.push([origin, `${after.title}/${after.body}`]));
   world.engine.deliver("n4", [foreignChange({ title: "1" })], 2);
   world.engine.deliver("n4", [foreignChange({ title: "2" })], 2);
+  await settle(15); // they are here and wait for the frame, which comes before that of the change
   const write = note.change((d) => { d.body = "mine"; });
   await eventually(() => steps.some(([origin]) => origin === "remote"));
   expect(steps).toEqual([["local", "/mine"], ["remote", "2/mine"]]);
+  expect(note.status.getSnapshot().phase).toBe("ready");
   await write.saved;
 });
 

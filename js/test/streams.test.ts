@@ -190,6 +190,26 @@ test("own writes that come back in the log are in the view exactly once, whateve
   expect(seen.accepted.getSnapshot()!.length).toBe(3);
 });
 
+test("while one view still reads, another one does not count twice what it has seen in the log already", async () => {
+  const world = new World();
+  world.prepare = (engine) => engine.deliver("orders/14", Array.from({ length: 9000 }, () => json("paid", { amount: 1, note: "x".repeat(80) })));
+  const orders = world.client().stream(Orders, "orders/14");
+  const first = orders.view(Total);
+  let most = 0;
+  first.subscribe(() => { most = Math.max(most, first.getSnapshot() ?? 0); });
+  await first.ready;
+  await orders.append({ type: "paid", payload: { amount: 1 } }).saved;
+  const late = orders.view(Seen); // needs several pages until it meets the event
+  late.subscribe(() => undefined);
+  world.engine.confirm("orders/14");
+  await eventually(() => first.accepted.getSnapshot() === 9001);
+  await eventually(() => late.getSnapshot()?.length === 9001);
+  await settle();
+  expect(late.getSnapshot()!.filter((e) => e.pending)).toEqual([]);
+  expect(most).toBe(9001);
+  expect(first.getSnapshot()).toBe(9001);
+});
+
 test("two tabs see each other's pending events, and one engine serves both", async () => {
   const world = new World();
   const [one, two] = [world.client().stream(Orders, "orders/8"), world.client().stream(Orders, "orders/8")];
