@@ -17,9 +17,16 @@ struct Log {
     epoch: Epoch,
     events: Vec<Event>,
     known: BTreeMap<ProducerId, Known>,
+    /// What is up to its offset is only in it.
+    snapshot: Option<Snapshot>,
+    /// Items of one append.
+    append_max: Option<usize>,
 }
 
 impl Log {
+    fn floor(&self) -> Offset {
+        self.snapshot.as_ref().map_or(Offset::ZERO, |snapshot| snapshot.offset)
+    }
     fn head(&self) -> DurableOffset {
         DurableOffset::minted_by_store(Offset(self.events.len() as u64))
     }
@@ -33,6 +40,10 @@ impl Log {
         self.head()
     }
     fn append(&mut self, append: &Append) -> Result<Appended, StoreError> {
+        let has_event = append.items.iter().any(|item| matches!(item.body, Body::Event { .. }));
+        if has_event && self.append_max.is_some_and(|max| append.items.len() > max) {
+            return Err(StoreError::TooLarge);
+        }
         let known = self.known.get(&append.producer).cloned().unwrap_or_default();
         let last = append.first + append.items.len() as u64 - 1;
         let inside = (append.first..=last).contains(&known.last);
@@ -91,7 +102,7 @@ impl Log {
             Request::Resume(ask) => Answer::Resume(Ok(ResumeInfo {
                 epoch: self.epoch,
                 head: self.head().offset(),
-                floor: Offset::ZERO,
+                floor: self.floor(),
                 check: ask.check_at.and_then(|(epoch, at)| (epoch == self.epoch).then(|| self.check(at))?),
                 known: self.known.get(&ask.producer).cloned().unwrap_or_default(),
             })),
@@ -101,12 +112,14 @@ impl Log {
                 outcomes: heal.events.iter().map(|e| self.heal(e)).collect(),
                 head: self.head(),
             })),
-            Request::Read(ask) => Answer::Read(Ok(if ask.epoch == self.epoch {
+            Request::Read(ask) => Answer::Read(Ok(if ask.epoch == self.epoch && ask.after < self.floor() {
+                ReadAnswer::Trimmed
+            } else if ask.epoch == self.epoch {
                 ReadAnswer::Batch(self.read(ask.after, ask.bytes_max))
             } else {
                 ReadAnswer::Replaced { epoch: self.epoch }
             })),
-            Request::Snapshot { .. } => Answer::Snapshot(Ok(None)),
+            Request::Snapshot { .. } => Answer::Snapshot(Ok(self.snapshot.clone().map(|s| (self.epoch, s)))),
         }
     }
     fn check(&self, at: Offset) -> Option<Check> {
@@ -584,4 +597,69 @@ fn behind_means_read_to_the_end() {
     let live = world.others_write("s", 1, 10);
     world.say(Up::Applied { stream: name("s"), cursor: Offset(6) }).input(live);
     assert_eq!(events(&world.told()), vec![(6, 7)], "and live again at the end");
+}
+
+#[test]
+fn a_trimmed_log_begins_with_its_snapshot_in_parts_within_the_window() {
+    let mut world = World::new();
+    let _hint = world.others_write("s", 5, 10);
+    let record = Record { producer: MINE, logged: (2, Tag([1; 8])), refused: vec![] };
+    let parts = vec![Bytes::from(vec![7; FRAME_BYTES_TARGET]); 40];
+    let log = world.logs.get_mut(&name("s")).expect("written");
+    let check = log.check(Offset(3)).expect("known");
+    log.snapshot = Some(Snapshot { offset: Offset(3), check, parts, records: vec![record.clone()] });
+    world.say(subscribe("s", 0));
+    let parts = |told: &[Down]| told.iter().filter(|d| matches!(d, Down::Snapshot(_))).count();
+    let mut told = world.told();
+    assert!(matches!(&told[1], Down::Snapshot(p) if p.part == 0 && p.records == [record] && p.check == check));
+    assert!(parts(&told) < WINDOW_BYTES / FRAME_BYTES_TARGET, "no more than the window");
+    while parts(&told) < 40 {
+        let before = told.len();
+        world.say(Up::Applied { stream: name("s"), cursor: Offset(0) });
+        told.extend(world.told());
+        assert!(told.len() > before, "each confirmed part lets another one come");
+    }
+    world.say(Up::Applied { stream: name("s"), cursor: Offset(3) });
+    told.extend(world.told());
+    assert_eq!(events(&told), vec![(3, 5)], "then the events behind it");
+    let Up::Subscribe(mut ask) = subscribe("s", 2) else { unreachable!("it is a subscribe") };
+    ask.check = world.logs[&name("s")].check(Offset(2)).expect("known to the test");
+    world.say(Up::Subscribe(ask));
+    assert!(matches!(&world.told()[0], Down::Subscribed(s) if !s.resume), "below the floor nothing is trusted (R13)");
+}
+
+#[test]
+fn what_the_store_cannot_take_at_once_goes_in_halves_and_an_event_too_large_for_it_is_refused() {
+    let mut world = World::new();
+    world.say(subscribe("s", 0)).told();
+    world.logs.get_mut(&name("s")).expect("asked for").append_max = Some(2);
+    world.say(publish("s", &[], &["a1", "a2", "a3", "a4", "a5"]));
+    assert_eq!(accepted(&world.told()), vec![(1, 2), (3, 3), (4, 5)], "halves, in order");
+    world.logs.get_mut(&name("s")).expect("asked for").append_max = Some(0);
+    world.say(publish("s", &["a1", "a2", "a3", "a4", "a5"], &["a6"]));
+    let refused = |d: &Down| matches!(d, Down::Rejected { refusal, .. } if refusal.code == "too-large");
+    assert!(world.told().iter().any(refused));
+    assert!(world.relay.wants_input());
+}
+
+#[test]
+fn a_stream_that_the_store_cannot_be_trusted_with_is_not_served() {
+    let mut world = World::new();
+    world.say(subscribe("other", 0));
+    world.say(publish("unknown", &[], &["a1"]));
+    let error = |told: Vec<Down>| {
+        told.into_iter().find_map(|d| if let Down::Error { code, retry, .. } = d { Some((code, retry)) } else { None })
+    };
+    assert_eq!(error(world.told()), Some(("not-subscribed".into(), true)));
+    world.held = Some(VecDeque::new());
+    world.say(subscribe("s", 0));
+    let (request, _) = world.held.as_mut().and_then(VecDeque::pop_front).expect("the question");
+    let answer = Answer::Resume(Err(StoreError::Corrupt("a page".into())));
+    world.input(Input::Stored { request, answer });
+    assert_eq!(error(world.told()), Some(("stream-unavailable".into(), false)));
+    world.say(publish("s", &[], &["a1"])).input(Input::Behind(name("s")));
+    assert_eq!(error(world.told()), Some(("access-denied".into(), false)));
+    assert_eq!(world.held.take().map(|held| held.len()), Some(0), "the store is not asked again");
+    world.say(publish("other", &[], &["a1"]));
+    assert_eq!(accepted(&world.told()), vec![(1, 1)], "other streams are served");
 }
