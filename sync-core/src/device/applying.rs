@@ -112,7 +112,7 @@ impl Stream {
             if self.record.resets > 0 {
                 (self.record.resets, self.dirty) = (0, true);
             }
-            let lost: Vec<Sequence> = self.open().range(..=last).copied().collect();
+            let lost: Vec<Sequence> = self.open_upto(last).into_iter().collect();
             lost.iter().for_each(|s| self.reject(*s, "reason-lost", "", io));
         }
         let Some(link) = &mut self.link else { return };

@@ -54,6 +54,11 @@ impl Heal {
     pub(super) fn producers(&self) -> impl Iterator<Item = ProducerId> {
         self.places.keys().map(|id| id.producer)
     }
+    /// A producer's sequences up to `last`.
+    pub(super) fn sequences_of(&self, producer: ProducerId, last: Sequence) -> impl Iterator<Item = Sequence> {
+        let id = |sequence| EventId { producer, sequence };
+        self.places.range(id(0)..=id(last)).map(|(id, _)| id.sequence)
+    }
     /// Nothing is left but what waits for its predecessor.
     pub(super) fn is_only_gaps(&self) -> bool {
         self.entries.values().all(|entry| entry.gap)

@@ -214,9 +214,12 @@ impl Stream {
     }
     /// Own sequences that are open: in the outbox, or owed to a new log.
     pub(super) fn open(&self) -> BTreeSet<Sequence> {
-        let producer = self.record.producer;
-        let heal = self.heal.entries().filter(|entry| entry.id.producer == producer).map(|entry| entry.id.sequence);
-        self.outbox.keys().copied().chain(heal).collect()
+        self.open_upto(Sequence::MAX)
+    }
+    /// Those of them up to `last`: cheap when there are none, however much waits behind.
+    pub(super) fn open_upto(&self, last: Sequence) -> BTreeSet<Sequence> {
+        let heal = self.heal.sequences_of(self.record.producer, last);
+        self.outbox.range(..=last).map(|(sequence, _)| *sequence).chain(heal).collect()
     }
     /// The content of an own event that came without payload.
     pub(super) fn own_content(&self, id: EventId, tag: Tag) -> Option<Bytes> {
