@@ -13,7 +13,7 @@ import type { EngineLogEvent } from "./engine/engine.js";
 import { SyncError, toSyncError } from "./errors.js";
 import { OncePerFrame } from "./frames.js";
 import { FeedHandle } from "./handle.js";
-import { schemaProblem } from "./schema.js";
+import { refuseInvalid, schemaProblem } from "./schema.js";
 import type { Session } from "./session.js";
 import { callAll, ValueStore, type Store, type Unsubscribe } from "./store.js";
 import type { FeedReader, FeedTarget } from "./stream/feed-reader.js";
@@ -85,7 +85,7 @@ export class DocumentHandleImpl<T extends object> extends FeedHandle implements 
 
   readonly change = (edit: (draft: T) => void, options: ChangeOptions = {}): WriteHandle => {
     const { schema } = this.#definition;
-    const validate = schema === null ? {} : { validate: (next: unknown) => refuse(schemaProblem(schema, next), this.name) };
+    const validate = schema === null ? {} : { validate: (next: unknown) => refuseInvalid(schemaProblem(schema, next), this.name) };
     return this.edit((state) => state.change(edit, validate), options);
   };
 
@@ -411,8 +411,4 @@ function guarded<R>(run: () => R, stream: string): R {
   } catch (cause) {
     throw cause instanceof DocumentError ? toSyncError(cause, stream) : cause;
   }
-}
-
-function refuse(problem: string | null, stream: string): void {
-  if (problem !== null) throw new SyncError("invalid-value", problem, { stream });
 }

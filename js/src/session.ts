@@ -47,6 +47,8 @@ export class Session implements FeedHost, LinkTarget {
   readonly #ending = new AbortController();
   #link: Link | null = null;
   #phase: HostPhase = { phase: "starting" };
+  /** When it began, by this device's clock. */
+  #phaseAt = 0;
   #engine: EngineStatus | null = null;
   #lastWrite = 0;
   #unsavedChanges = 0;
@@ -196,6 +198,7 @@ export class Session implements FeedHost, LinkTarget {
 
   onPhase(phase: HostPhase): void {
     this.#phase = phase;
+    this.#phaseAt = Date.now();
     if (phase.phase === "ended") {
       this.#ending.abort();
       for (const { write } of [...this.#unsaved.values(), ...this.#unanswered.values()]) write.markFailed(phase.error);
@@ -304,11 +307,12 @@ export class Session implements FeedHost, LinkTarget {
       case "running":
         return null;
       case "waiting": {
-        const error: SyncErrorInfo = { code: "engine-failed", message: "another tab, with another build of this app, holds the local data: close or reload it", retryable: true, stream: null };
-        return { state: "waiting", retryAt: 0, error }; // at once when the other one ends: there is no time to tell
+        const message = "another tab holds the local data (it runs another build of this app, or a browser without SharedWorker): close or reload it";
+        const error: SyncErrorInfo = { code: "engine-failed", message, retryable: true, stream: null };
+        return { state: "waiting", retryAt: this.#phaseAt, error }; // it goes on the moment the other one ends
       }
       case "broken":
-        return phase.error.retryable ? { state: "waiting", retryAt: 0, error: phase.error.toJSON() } : { state: "stopped", error: phase.error.toJSON() };
+        return phase.error.retryable ? { state: "waiting", retryAt: this.#phaseAt, error: phase.error.toJSON() } : { state: "stopped", error: phase.error.toJSON() };
       case "ended":
         return phase.error.code === "closed" ? { state: "closed" } : { state: "stopped", error: phase.error.toJSON() };
     }
