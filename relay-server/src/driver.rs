@@ -26,8 +26,10 @@ use tokio_tungstenite::tungstenite::Error as SocketError;
 
 /// Frames are handed to the socket early, before everything else is polled, when so much waits.
 const WRITE_EARLY_BYTES: usize = 4 * FRAME_BYTES_TARGET;
-/// Nothing is read from a device that leaves so much unread.
+/// Nothing is done for a device that leaves so much unread, until it reads or is silent for too long.
 const UNREAD_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Nothing is read from a device for which the store has so many questions to answer, forgotten ones included.
+const ANSWERS_MAX: usize = 512;
 /// How long a closing socket may take to say that it has understood.
 const CLOSE_MS_MAX: u64 = 2_000;
 
@@ -105,32 +107,35 @@ impl Driver {
         if self.outgoing_bytes >= WRITE_EARLY_BYTES && self.perform_socket(context).is_err() {
             return Poll::Ready(Happened::Gone);
         }
-        if let Poll::Ready(Some((request, answer))) = Pin::new(&mut self.answers).poll_next(context) {
-            return Poll::Ready(Happened::Input(Input::Stored { request, answer }));
-        }
-        if let Some(letters) = self.mailbox.poll(context) {
-            return Poll::Ready(Happened::Letters(letters));
-        }
         if self.timer.as_mut().poll(context).is_ready() {
             self.timer.as_mut().reset(tokio::time::Instant::now() + Duration::from_secs(3_600));
             return Poll::Ready(Happened::Input(Input::Timer));
         }
-        if self.relay.wants_input()
-            && self.outgoing_bytes < UNREAD_BYTES_MAX
-            && let Poll::Ready(message) = Pin::new(&mut self.socket).poll_next(context)
+        if self.outgoing_bytes < UNREAD_BYTES_MAX
+            && let Some(happened) = self.poll_happened(context)
         {
-            return match self.received(message) {
-                Some(happened) => Poll::Ready(happened),
-                None => {
-                    context.waker().wake_by_ref();
-                    Poll::Pending
-                }
-            };
+            return Poll::Ready(happened);
         }
         match self.perform_socket(context).and_then(|()| self.flush(context)) {
             Ok(()) => Poll::Pending,
             Err(_) => Poll::Ready(Happened::Gone),
         }
+    }
+
+    fn poll_happened(&mut self, context: &mut Context<'_>) -> Option<Happened> {
+        if let Poll::Ready(Some((request, answer))) = Pin::new(&mut self.answers).poll_next(context) {
+            return Some(Happened::Input(Input::Stored { request, answer }));
+        }
+        if let Some(letters) = self.mailbox.poll(context) {
+            return Some(Happened::Letters(letters));
+        }
+        while self.relay.wants_input() && self.answers.len() < ANSWERS_MAX {
+            let Poll::Ready(message) = Pin::new(&mut self.socket).poll_next(context) else { break };
+            if let Some(happened) = self.received(message) {
+                return Some(happened);
+            }
+        }
+        None
     }
 
     /// What a message of the WebSocket means. `None`: nothing, it was the WebSocket's own.

@@ -94,12 +94,19 @@ pub fn seed() -> [u8; 32] {
 pub async fn run(listener: TcpListener, store: Arc<dyn LogStore>, config: Config, shutdown: impl Future<Output = ()>) {
     let shared = Arc::new(Shared::new(store, config));
     let (drain, draining) = watch::channel(false);
-    let feed = tokio::spawn({
+    let mut feed = tokio::spawn({
         let shared = shared.clone();
         async move { shared.hub.pass_on().await }
     });
     let turns = tokio::spawn(pass_on_turns(shared.clone()));
-    accept(&listener, &shared, &draining, shutdown).await;
+    let stop = async {
+        tokio::select! {
+            () = shutdown => {}
+            // Without the feed nobody would hear of anything: better to end, and be started again.
+            _ = &mut feed => tracing::error!("the store's feed has ended"),
+        }
+    };
+    accept(&listener, &shared, &draining, stop).await;
     drop(listener);
     tracing::info!("stopping: no new connections");
     let _ = drain.send(true);

@@ -170,6 +170,21 @@ async fn ten_thousand_subscribes_meet_the_limit() {
     scene.is_undisturbed().await;
 }
 
+/// Many small messages in few frames, each of which asks the store something and then does not want the answer.
+#[tokio::test]
+async fn questions_that_are_taken_back_do_not_pile_up() {
+    let mut scene = Scene::new().await;
+    let mut client = Client::connect(&scene.relay.address, producer(3)).await;
+    let pair = [subscribe("s", producer(3)), Up::Unsubscribe { stream: name("s") }];
+    let pair: Vec<u8> = pair.iter().flat_map(|up| up.encode()).collect();
+    for _ in 0..10 {
+        client.say_frame(Frame::Binary(pair.repeat(2_000).into())).await;
+    }
+    scene.is_undisturbed().await;
+    assert_eq!(client.subscribe("s").await.map(|answer| answer.resume), Ok(true), "it is served, in its turn");
+    scene.is_undisturbed().await;
+}
+
 #[tokio::test]
 async fn names_that_are_paths_are_no_names() {
     let mut scene = Scene::new().await;
