@@ -47,7 +47,7 @@ impl Checker<'_> {
 
     fn operation(&mut self, made: &mut Made, actor: &ActorId, start: u64, all: &[Op], number: usize) -> Option<()> {
         let (op, counter) = (&all[number], start + number as u64);
-        let (kind, depth) = self.object(made, &op.obj, counter)?;
+        let kind = self.object(made, &op.obj, counter)?;
         let in_place = match (&op.key, kind) {
             (Key::Map(_), ObjType::Map | ObjType::Table) => !op.insert,
             (Key::Seq(ElementId::Head), ObjType::List | ObjType::Text) => op.insert,
@@ -61,7 +61,7 @@ impl Checker<'_> {
         };
         let fits = match &op.action {
             OpType::Put(_) => true,
-            OpType::Make(_) => depth < DEPTH_MAX,
+            OpType::Make(_) => self.depth(made, &op.obj) < DEPTH_MAX,
             OpType::Delete | OpType::Increment(_) => !op.insert,
             OpType::MarkBegin(_) | OpType::MarkEnd(_) => op.insert && kind == ObjType::Text,
         };
@@ -70,23 +70,43 @@ impl Checker<'_> {
             return None;
         }
         if let OpType::Make(kind) = op.action {
-            made.insert((actor.clone(), counter), (kind, depth + 1));
+            let depth = self.depth(made, &op.obj) + 1;
+            made.insert((actor.clone(), counter), (kind, depth));
         }
         Some(())
     }
 
-    /// Type and depth of an object that was made before this operation.
-    fn object(&self, made: &Made, object: &ObjectId, before: u64) -> Option<(ObjType, usize)> {
-        let ObjectId::Id(OpId(counter, actor)) = object else { return Some((ObjType::Map, 0)) };
+    /// Type of an object that was made before this operation.
+    fn object(&self, made: &Made, object: &ObjectId, before: u64) -> Option<ObjType> {
+        let ObjectId::Id(OpId(counter, actor)) = object else { return Some(ObjType::Map) };
         if *counter >= before {
             return None;
         }
-        let id = (actor.clone(), *counter);
-        if let Some(found) = made.get(&id).or_else(|| self.made.get(&id)) {
-            return Some(*found);
+        match self.found(made, object) {
+            Some((kind, _)) => Some(kind),
+            None => self.doc.object_type(ObjId::Id(*counter, actor.clone(), 0)).ok(),
         }
-        let id = ObjId::Id(*counter, actor.clone(), 0);
-        let kind = self.doc.object_type(&id).ok()?;
-        Some((kind, self.doc.parents(&id).ok()?.take(DEPTH_MAX + 1).count()))
+    }
+
+    /// How deep an object lies. Asked only where something is put into it.
+    fn depth(&self, made: &Made, object: &ObjectId) -> usize {
+        let ObjectId::Id(OpId(counter, actor)) = object else { return 0 };
+        match self.found(made, object) {
+            Some((_, depth)) => depth,
+            None => {
+                let parents = self.doc.parents(ObjId::Id(*counter, actor.clone(), 0));
+                parents.map_or(0, |parents| parents.take(DEPTH_MAX + 1).count())
+            }
+        }
+    }
+
+    /// An object of changes that are checked and not applied.
+    fn found(&self, made: &Made, object: &ObjectId) -> Option<(ObjType, usize)> {
+        let ObjectId::Id(OpId(counter, actor)) = object else { return None };
+        if made.is_empty() && self.made.is_empty() {
+            return None;
+        }
+        let id = (actor.clone(), *counter);
+        made.get(&id).or_else(|| self.made.get(&id)).copied()
     }
 }
