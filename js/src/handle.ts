@@ -73,7 +73,8 @@ export abstract class FeedHandle implements Handle {
           const ends = [this.status.subscribe(listener), this.feed.onAnswer(listener)];
           return () => ends.forEach((end) => end());
         },
-      }, () => this.#working() && this.feed.isLoaded && this.#host.connected && isCaughtUp(), options.signal);
+      }, () => this.#working() && this.feed.isLoaded && (!this.#host.hasRelay || (this.#host.connected && isCaughtUp())), options.signal);
+      if (!this.#host.hasRelay) return; // there is nobody who has more
       const asked = this.feed.answers;
       this.#host.say({ type: "refresh", stream: this.name });
       await until({

@@ -160,14 +160,14 @@ export class Session implements FeedHost, LinkTarget {
     this.#update();
   }
 
-  /** Resolves when the relay has answered every write of this device. */
+  /** Resolves when the relay has answered every write of this device; without a relay, when they are saved here. */
   async flush(signal: AbortSignal | undefined): Promise<void> {
     this.use();
     this.hide();
     await until(this.status, () => {
       if (this.ended !== null) throw this.ended;
       const { savedOn, pending } = this.status.getSnapshot();
-      return this.#engine !== null && savedOn !== "none" && pending === 0;
+      return this.#engine !== null && savedOn !== "none" && (pending === 0 || !this.hasRelay);
     }, signal);
   }
 

@@ -132,6 +132,10 @@ test("without a relay there is nobody to wait for, and nothing gets further than
   await orders.ready;
   await eventually(() => client.status.getSnapshot().connection.state === "connected");
   expect(client.status.getSnapshot().savedOn).toBe("device");
+  orders.append({ type: "closed" });
+  await client.flush();
+  await orders.caughtUp();
+  expect(orders.status.getSnapshot()).toMatchObject({ savedOn: "device", pending: 1 });
   await client.close();
 });
 
