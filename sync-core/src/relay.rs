@@ -143,6 +143,7 @@ impl Relay {
             Input::NewEpoch(stream) => self.log_replaced(&stream),
             Input::Turn { stream, turn } => self.turn(&stream, turn),
             Input::Timer => self.timer(),
+            Input::Drain { .. } if matches!(self.phase, Phase::Draining) => {}
             Input::Drain { delay_ms } => {
                 self.out.tell(&Down::Goodbye { delay_ms });
                 self.phase = Phase::Draining;

@@ -219,6 +219,10 @@ async fn an_id_used_again_for_other_content_changes_nothing() {
     assert_eq!(client.hear_until(have).await.expect("open").1.last, 2, "nor with the next sequence");
     let log = client.read_all("s").await.expect("open");
     assert_eq!(log.iter().map(|event| event.tag).collect::<Vec<_>>(), honest.tags[1..]);
+    let items = vec![Item::Void { tag: Tag([1; 8]) }; 2];
+    let (stream, first, tag_before) = (name("s"), (1 << 53) - 1, Tag([2; 8]));
+    client.say(Up::Publish(Publish { stream, producer: producer(3), first, tag_before, origin: None, items })).await;
+    assert_eq!(client.hear_close().await, Some(CloseCode::Limit), "a sequence that no log can hold");
     scene.is_undisturbed().await;
 }
 

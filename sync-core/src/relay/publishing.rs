@@ -10,7 +10,7 @@ use crate::digest;
 use crate::event::Content;
 use crate::ids::*;
 use crate::limits::*;
-use crate::wire::{Access, Down, Item, Publish, Refusal};
+use crate::wire::{Access, CloseCode, Down, Item, Publish, Refusal};
 use std::collections::{BTreeMap, VecDeque};
 
 /// Says which events may enter a stream. Asked before the store, about every event of a publish, repeats included.
@@ -197,6 +197,11 @@ impl Relay {
             Err(StoreError::Chain { known, head }) => {
                 let info = ResumeInfo { known, head, ..ResumeInfo::default() };
                 self.tell_have(&stream, producer, first, info);
+            }
+            // Not even its refusal: a sequence that no log can hold.
+            Err(StoreError::TooLarge) if matches!(&append.items[..], [item] if !matches!(item.body, Body::Event { .. })) =>
+            {
+                return self.close(CloseCode::Limit);
             }
             Err(StoreError::TooLarge) => {
                 let (half, rest) = Waiting { append, bytes }.shrink();
