@@ -40,8 +40,9 @@ export class Session implements FeedHost, LinkTarget {
   /** Those that must stay. */
   readonly #open = new Set<Feed>();
   readonly #unsaved = new Map<number, OpenWrite>();
+  /** By {@link writeKey}: saved, and the relay's place for it not seen yet. */
   readonly #unanswered = new Map<string, OpenWrite>();
-  /** Ids of writes of this page that are saved and unanswered: the engine's own count may be a message behind. */
+  /** Writes of this page that are saved and unanswered, by {@link writeKey}: the engine's own count may be a message behind. */
   readonly #awaited = new Set<string>();
   readonly #hideListeners = new Set<() => void>();
   readonly #ending = new AbortController();
@@ -142,10 +143,11 @@ export class Session implements FeedHost, LinkTarget {
   }
 
   seen(stream: string, epoch: string, id: string, offset: number, check: string): void {
-    const open = this.#unanswered.get(id);
-    if (open === undefined || open.feed.name !== stream) return;
-    this.#unanswered.delete(id);
-    this.#awaited.delete(id);
+    const key = writeKey(stream, id);
+    const open = this.#unanswered.get(key);
+    if (open === undefined) return;
+    this.#unanswered.delete(key);
+    this.#awaited.delete(key);
     open.write.markAccepted(formatOffset({ epoch, offset, check }));
   }
 
@@ -242,15 +244,17 @@ export class Session implements FeedHost, LinkTarget {
       }
       case "accepted":
         for (const id of event.ids) {
-          this.#awaited.delete(id);
-          this.#unanswered.get(id)?.write.markAccepted(null);
+          const key = writeKey(event.stream, id);
+          this.#awaited.delete(key);
+          this.#unanswered.get(key)?.write.markAccepted(null);
         }
         break;
       case "rejected":
         for (const { id, code, reason } of event.rejections) {
-          this.#unanswered.get(id)?.write.markRejected(rejectionError(event.stream, code, reason));
-          this.#unanswered.delete(id);
-          this.#awaited.delete(id);
+          const key = writeKey(event.stream, id);
+          this.#unanswered.get(key)?.write.markRejected(rejectionError(event.stream, code, reason));
+          this.#unanswered.delete(key);
+          this.#awaited.delete(key);
         }
         this.#feeds.get(event.stream)?.onRejected(event.rejections);
         this.#target.onRejections();
@@ -278,8 +282,9 @@ export class Session implements FeedHost, LinkTarget {
 
   #onSaved(number: number, open: OpenWrite, id: string): void {
     this.#unsaved.delete(number);
-    this.#unanswered.set(id, open);
-    this.#awaited.add(id);
+    const key = writeKey(open.feed.name, id);
+    this.#unanswered.set(key, open);
+    this.#awaited.add(key);
     open.write.markSaved(id);
     if (this.#askedForPersistence) return;
     this.#askedForPersistence = true; // worth asking now: there is something to lose
@@ -287,11 +292,12 @@ export class Session implements FeedHost, LinkTarget {
   }
 
   #onRenamed(stream: string, from: string, to: string): void {
-    const open = this.#unanswered.get(from);
+    const [before, after] = [writeKey(stream, from), writeKey(stream, to)];
+    const open = this.#unanswered.get(before);
     if (open !== undefined) {
-      this.#unanswered.delete(from);
-      this.#unanswered.set(to, open);
-      if (this.#awaited.delete(from)) this.#awaited.add(to);
+      this.#unanswered.delete(before);
+      this.#unanswered.set(after, open);
+      if (this.#awaited.delete(before)) this.#awaited.add(after);
       open.write.rename(to);
     }
     this.#feeds.get(stream)?.onRenamed(from, to);
@@ -328,6 +334,11 @@ export class Session implements FeedHost, LinkTarget {
     };
     this.status.set(toSyncStatus(engine, share, this.status.getSnapshot()));
   }
+}
+
+/** What tells a write from all others of this device: an id is unique within its stream only. */
+function writeKey(stream: string, id: string): string {
+  return `${stream} ${id}`; // no stream's name holds a space
 }
 
 /** Resolves once `test` is true; tried now and after each change of `store`. Rejects with what `test` throws, or on abort. */

@@ -58,6 +58,22 @@ test("an append shows at once, is saved, accepted, and seen in the log once", as
   expect("then" in write).toBe(false);
 });
 
+test("writes of equal number in two streams are told apart", async () => {
+  const world = new World();
+  const client = world.client();
+  const [one, two] = [client.stream(Orders, "orders/1"), client.stream(Orders, "orders/2")];
+  const writes = [one, two].map((orders) => orders.append({ type: "paid", payload: { amount: 1 } }));
+  const ids = await Promise.all(writes.map((write) => write.saved));
+  expect(ids[0]).toBe(ids[1]); // an id is unique in its stream only
+  world.engine.confirm("orders/1");
+  await writes[0]!.accepted;
+  expect(writes[1]!.getSnapshot().stage).toBe("saved");
+  expect(client.status.getSnapshot().savedOn).toBe("device");
+  world.engine.refuse("orders/2", "insufficient-funds", "Not enough");
+  await expect(writes[1]!.accepted).rejects.toMatchObject({ code: "rejected" });
+  expect(writes[0]!.getSnapshot().stage).toBe("accepted");
+});
+
 test("a refused event is undone, explained, and can be retried or discarded", async () => {
   const world = new World();
   const client = world.client();
