@@ -1,36 +1,38 @@
 //! What the listener is told: the device's notices as events, and the status that follows from them.
 
-use crate::checks::Checks;
 use crate::js_error::{ErrorInfo, storage_code};
 use crate::js_value::*;
+use crate::streams::{StreamEntry, Streams};
 use crate::timer::Clock;
-use std::collections::BTreeMap;
 use sync_core::device::{Connection, Device, Input, Notice, StorageError, StreamState};
-use sync_core::digest;
 use sync_core::event::Event;
 use sync_core::ids::*;
+use sync_core::time::Millis;
 use wasm_bindgen::JsValue;
+
+/// How often the browser is asked what this origin uses, while that changes.
+const MEASURE_EVERY_MS: u64 = 30_000;
 
 /// What was told and is to be told.
 pub struct Changes {
     /// Events that the listener has not got yet.
     told: Vec<JsValue>,
-    /// Streams by the hash that causes carry.
-    pub names: StreamNames,
-    /// Checks for readers of pages.
-    pub paged: Checks,
-    applied: Checks,
-    /// Streams that pages follow, as the device said last.
-    followed: BTreeMap<StreamName, Option<StreamState>>,
-    /// Events handed in and not committed, by stream.
-    unsaved: BTreeMap<StreamName, usize>,
+    /// What is known of each stream.
+    pub streams: Streams,
+    /// Own events that wait for the relay, in all streams.
+    pending: usize,
+    /// Refused ones.
+    rejected: usize,
     /// When the rejections of this engine's life were heard of, by the wall clock.
-    rejected_at: BTreeMap<EventId, f64>,
+    rejected_at: Vec<(EventId, f64)>,
     connection: ConnectionValue,
     storage: StorageValue,
     status: Option<StatusValue>,
     /// Something happened since the status was told.
     is_stale: bool,
+    /// Something was committed, or refused for want of room, since the storage was measured.
+    is_unmeasured: bool,
+    measured_at: Millis,
 }
 
 impl Changes {
@@ -44,16 +46,16 @@ impl Changes {
         };
         Changes {
             told: vec![],
-            names: StreamNames::new(),
-            paged: Checks::default(),
-            applied: Checks::default(),
-            followed: BTreeMap::new(),
-            unsaved: BTreeMap::new(),
-            rejected_at: BTreeMap::new(),
+            streams: Streams::default(),
+            pending: 0,
+            rejected: 0,
+            rejected_at: vec![],
             connection: ConnectionValue::new(&Connection::Idle, |_| 0.0),
             storage,
             status: None,
             is_stale: true,
+            is_unmeasured: false,
+            measured_at: Millis::default(),
         }
     }
 
@@ -80,28 +82,18 @@ impl Changes {
     /// The device is about to be told this.
     pub fn note(&mut self, input: &Input) {
         match input {
-            Input::Open { stream } => {
-                self.meet(stream);
-                self.followed.entry(stream.clone()).or_default();
+            Input::Open { stream } => self.streams.entry(stream).is_followed = true,
+            Input::Close { stream } => self.streams.entry(stream).is_followed = false,
+            Input::Append(append) => self.streams.entry(&append.stream).unsaved += 1,
+            Input::Committed { .. } => {
+                self.is_unmeasured = true;
+                if self.storage.durability != "memory" {
+                    self.storage.error = None;
+                }
             }
-            Input::Close { stream } => {
-                self.followed.remove(stream);
-                self.applied.forget(stream);
-                self.paged.forget(stream);
-            }
-            Input::Append(append) => {
-                self.meet(&append.stream);
-                *self.unsaved.entry(append.stream.clone()).or_default() += 1;
-            }
-            Input::Committed { .. } if self.storage.durability != "memory" => self.storage.error = None,
             _ => return,
         }
         self.is_stale = true;
-    }
-
-    /// A stream that causes may name from now on.
-    pub fn meet(&mut self, stream: &StreamName) {
-        self.names.entry(digest::stream_hash(stream)).or_insert_with(|| stream.clone());
     }
 
     /// Tells what the device noticed.
@@ -109,24 +101,25 @@ impl Changes {
         self.is_stale = true;
         match notice {
             Notice::Appended { write, stream, event } => {
-                self.saved(stream);
-                let event = LogEvent::logged(event, None, &self.names);
+                let event = LogEvent::logged(event, None, &self.streams);
                 let told = to_js(&EngineEvent::Appended { stream: Text(stream), write: *write, event });
                 self.told.push(told);
+                self.saved(stream);
             }
             Notice::Failed { write, stream, code } => {
-                self.saved(stream);
                 self.tell(&failed(stream, *write, code));
+                self.saved(stream);
             }
             Notice::Applied { stream, epoch, after, upto, check, events } => {
-                let checks = self.applied.follow(stream, *epoch, *after, (*upto, *check), events);
+                let entry = self.streams.entry(stream);
+                let checks = entry.applied.follow(*epoch, *after, (*upto, *check), events);
                 let told = to_js(&EngineEvent::Applied {
                     stream: Text(stream),
                     epoch: Text(epoch),
                     after: after.0,
                     upto: upto.0,
                     check: Text(check),
-                    events: logged(events, checks, &self.names),
+                    events: logged(events, checks, &self.streams),
                 });
                 self.told.push(told);
             }
@@ -135,11 +128,13 @@ impl Changes {
             }
             Notice::Rejected { stream, rejections } => {
                 let now = clock.wall_time(clock.now());
-                let values = rejections.iter().map(|rejection| {
-                    let at = *self.rejected_at.entry(rejection.id).or_insert(now);
-                    RejectionValue::new(stream, rejection, Some(at))
-                });
-                let rejections = values.collect();
+                for rejection in rejections {
+                    if self.learned(rejection.id).is_none() {
+                        self.rejected_at.push((rejection.id, now));
+                    }
+                }
+                let value = |rejection| RejectionValue::new(stream, rejection, Some(now));
+                let rejections = rejections.iter().map(value).collect();
                 self.tell(&EngineEvent::Rejected { stream: Text(stream), rejections });
             }
             Notice::Renamed { stream, from, to } => {
@@ -149,12 +144,9 @@ impl Changes {
                 self.tell(&EngineEvent::Reset { stream: Text(stream), epoch: Text(epoch) });
             }
             Notice::Stream { stream, state } => {
-                if let Some(followed) = self.followed.get_mut(stream) {
-                    *followed = Some(state.clone());
-                }
-                let is_unsaved = self.unsaved.contains_key(stream);
-                let lasts = self.storage.durability != "memory" || state.pending == 0;
-                self.tell(&EngineEvent::Stream(StreamValue::new(stream, state, is_unsaved || !lasts)));
+                self.count(stream, state.pending, state.rejected);
+                self.streams.entry(stream).state = Some(state.clone());
+                self.tell_stream(stream, state);
             }
             Notice::Connection(connection) => {
                 self.connection = ConnectionValue::new(connection, |at| clock.wall_time(at));
@@ -163,14 +155,46 @@ impl Changes {
         }
     }
 
+    /// The device has read its local store: what waits in streams that nobody has opened yet.
+    pub fn loaded(&mut self, device: &Device) {
+        let rejections = device.rejections();
+        for (stream, pending) in device.streams() {
+            let rejected = rejections.iter().filter(|(name, _)| *name == stream).count();
+            self.count(&stream, pending, rejected);
+        }
+        self.is_stale = true;
+    }
+
+    fn count(&mut self, stream: &StreamName, pending: usize, rejected: usize) {
+        let entry = self.streams.entry(stream);
+        self.pending = self.pending + pending - entry.pending;
+        self.rejected = self.rejected + rejected - entry.rejected;
+        (entry.pending, entry.rejected) = (pending, rejected);
+    }
+
+    fn tell_stream(&mut self, stream: &StreamName, state: &StreamState) {
+        let lasts = self.storage.durability != "memory" || state.pending == 0;
+        let entry = self.streams.entry(stream);
+        entry.told_unsaved = entry.unsaved > 0;
+        let is_unsaved = entry.told_unsaved || !lasts;
+        self.tell(&EngineEvent::Stream(StreamValue::new(stream, state, is_unsaved)));
+    }
+
     /// One write less is on its way to the disk.
     fn saved(&mut self, stream: &StreamName) {
-        if let Some(count) = self.unsaved.get_mut(stream) {
-            *count -= 1;
-            if *count == 0 {
-                self.unsaved.remove(stream);
-            }
+        let entry = self.streams.entry(stream);
+        entry.unsaved = entry.unsaved.saturating_sub(1);
+        if entry.unsaved == 0
+            && entry.told_unsaved
+            && let Some(state) = entry.state.clone()
+        {
+            self.tell_stream(stream, &state);
         }
+    }
+
+    /// When this engine heard of a rejection.
+    fn learned(&self, id: EventId) -> Option<f64> {
+        self.rejected_at.iter().find(|(known, _)| *known == id).map(|(_, at)| *at)
     }
 
     /// The storage does not do what it should.
@@ -185,6 +209,15 @@ impl Changes {
         self.is_stale = true;
     }
 
+    /// Whether it is time to ask the browser again what is used.
+    pub fn is_measure_due(&mut self, now: Millis) -> bool {
+        let is_due = self.is_unmeasured && now.since(self.measured_at) >= MEASURE_EVERY_MS;
+        if is_due {
+            (self.is_unmeasured, self.measured_at) = (false, now);
+        }
+        is_due
+    }
+
     /// What the browser says of this origin's storage.
     pub fn measured(&mut self, persistent: bool, used_bytes: Option<f64>, quota_bytes: Option<f64>) {
         if self.storage.durability != "memory" {
@@ -197,9 +230,9 @@ impl Changes {
     /// The list of rejections of all streams.
     pub fn rejections(&self, device: &Device) -> JsValue {
         let rejections = device.rejections();
-        let values = rejections.iter().map(|(stream, rejection)| {
-            RejectionValue::new(stream, rejection, self.rejected_at.get(&rejection.id).copied())
-        });
+        let values = rejections
+            .iter()
+            .map(|(stream, rejection)| RejectionValue::new(stream, rejection, self.learned(rejection.id)));
         to_js(&values.collect::<Vec<_>>())
     }
 
@@ -208,12 +241,13 @@ impl Changes {
         if !std::mem::take(&mut self.is_stale) {
             return;
         }
-        let is_behind = |state: &&Option<StreamState>| state.as_ref().is_none_or(|state| !state.caught_up);
+        let is_behind =
+            |entry: &&StreamEntry| entry.is_followed && entry.state.as_ref().is_none_or(|state| !state.caught_up);
         let status = StatusValue {
             connection: self.connection.clone(),
-            pending: device.streams().iter().map(|(_, pending)| pending).sum(),
-            rejected: device.rejections().len(),
-            behind: self.followed.values().filter(is_behind).count(),
+            pending: self.pending,
+            rejected: self.rejected,
+            behind: self.streams.iter().filter(is_behind).count(),
             unsaved: device.unsaved(),
             storage: self.storage.clone(),
         };
@@ -235,6 +269,7 @@ impl Changes {
     }
 }
 
-fn logged<'a>(events: &'a [Event], checks: Vec<Option<Check>>, names: &'a StreamNames) -> Vec<LogEvent<'a>> {
-    events.iter().zip(checks).map(|(event, check)| LogEvent::logged(event, check, names)).collect()
+/// Events of the log with their checks.
+pub fn logged<'a>(events: &'a [Event], checks: Vec<Option<Check>>, streams: &'a Streams) -> Vec<LogEvent<'a>> {
+    events.iter().zip(checks).map(|(event, check)| LogEvent::logged(event, check, streams)).collect()
 }

@@ -5,6 +5,7 @@ use crate::changes::Changes;
 use crate::js_error::EngineError;
 use crate::js_value::EngineEvent;
 use crate::questions::{Answer, Question, Questions};
+use crate::quota;
 use crate::storage::Storage;
 use crate::timer::{Clock, Timer};
 use crate::web_socket::{Sink, WebSockets};
@@ -25,6 +26,7 @@ extern "C" {
 
 /// The device with its surroundings, and what waits to be told to it.
 pub struct Driver {
+    me: Weak<Driver>,
     state: RefCell<State>,
     inbox: RefCell<VecDeque<Input>>,
     /// The inbox is being worked off: who puts something in now need not.
@@ -57,8 +59,8 @@ impl Driver {
         storage: Storage,
         listener: Function,
     ) -> Rc<Driver> {
-        let driver = Rc::new_cyclic(|driver: &Weak<Driver>| {
-            let driver = driver.clone();
+        let driver = Rc::new_cyclic(|me: &Weak<Driver>| {
+            let driver = me.clone();
             let sink: Sink = Rc::new(move |input| {
                 if let Some(driver) = driver.upgrade() {
                     driver.feed(input);
@@ -76,7 +78,7 @@ impl Driver {
                 sink,
             };
             let state = RefCell::new(state);
-            Driver { state, inbox: RefCell::default(), is_busy: Cell::new(false), listener }
+            Driver { me: me.clone(), state, inbox: RefCell::default(), is_busy: Cell::new(false), listener }
         });
         // It begins by reading its store; what it is told before that waits, and counts as unsaved (`Question::Loaded`).
         driver.feed(Input::Timer);
@@ -128,6 +130,11 @@ impl Driver {
             }
         }
         self.is_busy.set(false);
+        if self.state.borrow_mut().is_measure_due()
+            && let Some(driver) = self.me.upgrade()
+        {
+            quota::measure(&driver);
+        }
     }
 }
 
@@ -213,9 +220,13 @@ impl State {
     fn settle(&mut self) {
         let is_running = self.storage.is_some();
         self.questions.settle(&self.device, &mut self.changes, is_running);
-        if is_running {
+        if is_running && self.questions.is_loaded {
             self.changes.publish_status(&self.device);
         }
+    }
+
+    fn is_measure_due(&mut self) -> bool {
+        self.storage.is_some() && self.changes.is_measure_due(self.clock.now())
     }
 
     /// Ends: lets go of socket, timer and storage. What the storage is doing still ends.

@@ -8,7 +8,6 @@ use crate::storage::Rows;
 use crate::timer::Timer;
 use js_sys::{Array, ArrayBuffer, Function, JsString, Object, Promise, Reflect, Uint8Array};
 use std::cell::Cell;
-use std::collections::BTreeSet;
 use std::rc::Rc;
 use sync_core::device::{StorageError, Table, Write};
 use wasm_bindgen::prelude::*;
@@ -116,8 +115,11 @@ impl IndexedDb {
 
     /// Makes all the changes or none; returns when the transaction is complete.
     pub async fn commit(&self, writes: Vec<Write>) -> Result<(), StorageError> {
-        let tables: BTreeSet<&str> = writes.iter().map(|write| table_of(write).name()).collect();
-        let names: Array = tables.iter().copied().chain([LEASE]).map(JsValue::from_str).collect();
+        let is_written = |table: &&Table| writes.iter().any(|write| table_of(write) == **table);
+        let names = Array::of1(&LEASE.into());
+        for table in Table::ALL.iter().filter(is_written) {
+            names.push(&table.name().into());
+        }
         let transaction = self.transaction(&names, IdbTransactionMode::Readwrite)?;
         let fenced = Rc::new(Cell::new(false));
         let on_fence = self.check_fence(&transaction, &fenced)?;

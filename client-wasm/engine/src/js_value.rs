@@ -1,10 +1,10 @@
 //! What the engine tells JavaScript, shape by shape: the Rust side of `js/src/engine/engine.ts`.
 
 use crate::js_error::{ErrorInfo, message};
+use crate::streams::Streams;
 use bytes::Bytes;
 use serde::ser::{Error as _, SerializeMap as _};
 use serde::{Serialize, Serializer};
-use std::collections::BTreeMap;
 use sync_core::device::{Connection, Own, Rejection, StreamState};
 use sync_core::event::{Cause, Content, Event, Kind};
 use sync_core::ids::*;
@@ -89,12 +89,9 @@ pub struct LogEvent<'a> {
     check: Option<String>,
 }
 
-/// The streams that causes may name, by the hash they come with.
-pub type StreamNames = BTreeMap<StreamHash, StreamName>;
-
 impl<'a> LogEvent<'a> {
     /// An event of the log, with the log's check at its offset where that is known.
-    pub fn logged(event: &'a Event, check: Option<Check>, names: &'a StreamNames) -> LogEvent<'a> {
+    pub fn logged(event: &'a Event, check: Option<Check>, streams: &'a Streams) -> LogEvent<'a> {
         let content = readable(&event.content);
         LogEvent {
             id: Text(&event.id),
@@ -103,13 +100,13 @@ impl<'a> LogEvent<'a> {
             time: content.time.min(Offset::MAX.0),
             author: event.author.as_deref(),
             payload: Binary(content.payload),
-            causes: CausesValue { causes: &event.causes, names },
+            causes: CausesValue { causes: &event.causes, streams },
             state: None,
             check: check.map(|check| check.to_string()),
         }
     }
     /// An own event that was not seen in the log yet.
-    pub fn own(event: &'a Event, own: Own, names: &'a StreamNames) -> LogEvent<'a> {
+    pub fn own(event: &'a Event, own: Own, streams: &'a Streams) -> LogEvent<'a> {
         let state = match own {
             Own::Unsent => Some("unsent"),
             Own::Sent => Some("sent"),
@@ -117,7 +114,7 @@ impl<'a> LogEvent<'a> {
             Own::Owed => Some("owed"),
             Own::Seen | Own::Refused | Own::Void => None,
         };
-        LogEvent { state, ..LogEvent::logged(event, None, names) }
+        LogEvent { state, ..LogEvent::logged(event, None, streams) }
     }
 }
 
@@ -130,7 +127,7 @@ fn readable(content: &Bytes) -> Content {
 /// Causes by stream name. Those of streams that this device has never met are left out.
 struct CausesValue<'a> {
     causes: &'a [Cause],
-    names: &'a StreamNames,
+    streams: &'a Streams,
 }
 
 #[derive(Serialize)]
@@ -143,7 +140,7 @@ impl Serialize for CausesValue<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         for cause in self.causes {
-            if let Some(name) = self.names.get(&cause.stream) {
+            if let Some(name) = self.streams.name_of(cause.stream) {
                 let place = Place { epoch: Text(&cause.epoch), offset: cause.offset.0 };
                 map.serialize_entry(name.as_str(), &place).map_err(S::Error::custom)?;
             }
@@ -319,7 +316,7 @@ pub struct StatusValue {
 
 /// A stream that this device has.
 #[derive(Serialize)]
-pub struct StreamEntry<'a> {
+pub struct StreamItem<'a> {
     pub name: Text<'a, StreamName>,
     pub pending: usize,
 }

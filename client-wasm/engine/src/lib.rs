@@ -6,7 +6,6 @@
 //! a shared worker alike: nothing here needs a window.
 
 mod changes;
-mod checks;
 mod driver;
 pub mod indexed_db;
 mod js_error;
@@ -15,13 +14,14 @@ pub mod memory_storage;
 mod questions;
 mod quota;
 pub mod storage;
+mod streams;
 mod timer;
 mod web_socket;
 
 use crate::driver::Driver;
 use crate::indexed_db::{Ended, database_name, delete_database};
 use crate::js_error::EngineError;
-use crate::js_value::{StreamEntry, Text, to_js};
+use crate::js_value::{StreamItem, Text, to_js};
 use crate::questions::{Answer, Question};
 use crate::storage::Storage;
 use js_sys::{Function, Promise, Reflect};
@@ -204,7 +204,7 @@ impl Engine {
     pub async fn streams(&self, prefix: &str) -> Result<JsValue, JsValue> {
         let streams = self.driver.with(|state| state.device.streams());
         let entries = streams.iter().filter(|(name, _)| name.as_str().starts_with(prefix));
-        let entries = entries.map(|(name, pending)| StreamEntry { name: Text(name), pending: *pending });
+        let entries = entries.map(|(name, pending)| StreamItem { name: Text(name), pending: *pending });
         Ok(to_js(&entries.collect::<Vec<_>>()))
     }
 

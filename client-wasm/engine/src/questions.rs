@@ -1,10 +1,9 @@
 //! Promises that JavaScript holds, until the device can answer them.
 
-use crate::changes::Changes;
+use crate::changes::{Changes, logged};
 use crate::js_error::{EngineError, storage_code};
 use crate::js_value::{LogEvent, PageValue, Text, to_js};
 use js_sys::{Function, Promise};
-use std::collections::BTreeMap;
 use sync_core::device::{Device, Page, StorageError};
 use sync_core::ids::*;
 use wasm_bindgen::JsValue;
@@ -46,9 +45,11 @@ pub enum Question {
 /// What is not answered yet.
 #[derive(Default)]
 pub struct Questions {
-    reads: BTreeMap<u64, Answer>,
+    reads: Vec<(u64, Answer)>,
     reads_begun: u64,
     waiting: Vec<(Question, Answer)>,
+    /// `Question::Loaded` was answered.
+    pub is_loaded: bool,
 }
 
 impl Questions {
@@ -60,29 +61,30 @@ impl Questions {
     /// The number of a new read.
     pub fn begin_read(&mut self, answer: Answer) -> u64 {
         self.reads_begun += 1;
-        self.reads.insert(self.reads_begun, answer);
+        self.reads.push((self.reads_begun, answer));
         self.reads_begun
     }
 
     /// A page came.
     pub fn answer_page(&mut self, page: Page, changes: &mut Changes) {
-        let Some(answer) = self.reads.remove(&page.request) else { return };
-        let checks = changes.paged.follow(&page.stream, page.epoch, page.after, (page.upto, page.check), &page.events);
-        let events = page.events.iter().zip(checks);
+        let Some(at) = self.reads.iter().position(|(request, _)| *request == page.request) else { return };
+        let (_, answer) = self.reads.swap_remove(at);
+        let entry = changes.streams.entry(&page.stream);
+        let checks = entry.paged.follow(page.epoch, page.after, (page.upto, page.check), &page.events);
         let value = PageValue {
             epoch: Text(&page.epoch),
             after: page.after.0,
             upto: page.upto.0,
             check: Text(&page.check),
             more: page.more,
-            events: events.map(|(event, check)| LogEvent::logged(event, check, &changes.names)).collect(),
+            events: logged(&page.events, checks, &changes.streams),
         };
         answer.settle(Ok(to_js(&value)));
     }
 
     /// No page will come.
     pub fn fail_reads(&mut self, error: StorageError) {
-        for answer in std::mem::take(&mut self.reads).into_values() {
+        for (_, answer) in std::mem::take(&mut self.reads) {
             answer.settle(Err(EngineError::new(storage_code(error))));
         }
     }
@@ -98,7 +100,13 @@ impl Questions {
                 false => Some(Err(EngineError::new("closed"))),
             };
             match result {
-                Some(result) => answer.settle(result),
+                Some(result) => {
+                    if matches!(question, Question::Loaded) && is_running {
+                        changes.loaded(device);
+                        self.is_loaded = true;
+                    }
+                    answer.settle(result);
+                }
                 None => self.waiting.push((question, answer)),
             }
         }
@@ -116,7 +124,7 @@ fn answer_of(question: &Question, device: &Device, changes: &Changes) -> Option<
             Some(state) if state.loaded => {
                 let pending = device.pending(stream);
                 let events: Vec<LogEvent<'_>> =
-                    pending.iter().map(|(event, own)| LogEvent::own(event, *own, &changes.names)).collect();
+                    pending.iter().map(|(event, own)| LogEvent::own(event, *own, &changes.streams)).collect();
                 Some(Ok(to_js(&events)))
             }
             Some(state) => state.error.map(|code| Err(EngineError::new(code))),
