@@ -99,26 +99,27 @@ export class RejectionList {
 
   #show(refused: readonly EngineRejection[]): void {
     const before = this.#list.getSnapshot();
-    const ids = new Set(refused.map(({ id }) => id));
-    for (const id of this.#known.keys()) {
-      if (ids.has(id)) continue;
-      this.#known.delete(id);
-      this.#patches.delete(id);
+    const keys = new Set(refused.map(keyOf));
+    for (const key of this.#known.keys()) {
+      if (keys.has(key)) continue;
+      this.#known.delete(key);
+      this.#patches.delete(key);
     }
     const now = refused.map((rejection) => this.#entry(rejection));
     if (now.length !== before.length || now.some((entry, index) => entry !== before[index])) this.#list.set(now);
   }
 
   #entry(refused: EngineRejection): Rejection {
-    const known = this.#known.get(refused.id);
+    const key = keyOf(refused);
+    const known = this.#known.get(key);
     if (known !== undefined) return known;
     const entry = refused.kind === 1 ? this.#eventEntry(refused) : this.#changeEntry(refused, []);
-    this.#known.set(refused.id, entry);
+    this.#known.set(key, entry);
     if (refused.kind !== 1) {
       void this.#patchesOf(refused).then((patches) => {
-        if (this.#known.get(refused.id) !== entry || patches.length === 0) return;
+        if (this.#known.get(key) !== entry || patches.length === 0) return;
         const full = this.#changeEntry(refused, patches);
-        this.#known.set(refused.id, full);
+        this.#known.set(key, full);
         this.#list.set(this.#list.getSnapshot().map((shown) => (shown === entry ? full : shown)));
       }, () => undefined); // it is shown without them; `retry` says why it cannot
     }
@@ -137,10 +138,10 @@ export class RejectionList {
         if (this.#session.ended !== null) throw this.#session.ended;
         const write = new Write();
         this.#session.feed(refused.stream).append(1, encodeJson(corrected), write, false);
-        this.#dropOnceSaved(refused.id, write);
+        this.#dropOnceSaved(refused, write);
         return write;
       },
-      discard: () => this.#drop(refused.id),
+      discard: () => this.#drop(refused),
     };
   }
 
@@ -152,27 +153,33 @@ export class RejectionList {
       retry: () => {
         if (this.#session.ended !== null) throw this.#session.ended;
         const write = this.#edits.retry(refused.stream, this.#patchesOf(refused));
-        this.#dropOnceSaved(refused.id, write);
+        this.#dropOnceSaved(refused, write);
         return write;
       },
-      discard: () => this.#drop(refused.id),
+      discard: () => this.#drop(refused),
     };
   }
 
   #patchesOf(refused: EngineRejection): Promise<readonly Patch[]> {
-    const known = this.#patches.get(refused.id) ?? this.#edits.patchesOf(refused.stream, refused.payload);
-    this.#patches.set(refused.id, known);
+    const key = keyOf(refused);
+    const known = this.#patches.get(key) ?? this.#edits.patchesOf(refused.stream, refused.payload);
+    this.#patches.set(key, known);
     return known;
   }
 
-  #dropOnceSaved(id: string, write: WriteHandle): void {
-    write.saved.then(() => this.#drop(id)).catch(() => undefined); // not saved: the entry stays
+  #dropOnceSaved(refused: EngineRejection, write: WriteHandle): void {
+    write.saved.then(() => this.#drop(refused)).catch(() => undefined); // not saved: the entry stays
   }
 
-  async #drop(id: string): Promise<void> {
-    await this.#session.call("dropRejection", id);
+  async #drop({ id, stream }: EngineRejection): Promise<void> {
+    await this.#session.call("dropRejection", id, stream);
     this.refresh();
   }
+}
+
+/** What tells an entry from all others: an id is unique within its stream only. */
+function keyOf({ id, stream }: EngineRejection): string {
+  return `${stream} ${id}`; // no stream's name holds a space
 }
 
 function info({ id, stream, code, reason, time }: EngineRejection): RejectionInfo {

@@ -195,8 +195,8 @@ export class FakeEngine implements Engine {
     return [...this.refused];
   }
 
-  async dropRejection(id: string): Promise<void> {
-    const at = this.refused.findIndex((refused) => refused.id === id);
+  async dropRejection(id: string, stream: string): Promise<void> {
+    const at = this.refused.findIndex((refused) => refused.id === id && refused.stream === stream);
     if (at >= 0) this.refused.splice(at, 1);
     this.tellStatus();
   }

@@ -111,6 +111,25 @@ test("a refused event is undone, explained, and can be retried or discarded", as
   await eventually(() => total.getSnapshot() === 3);
 });
 
+test("two streams' refused events with one id are two entries, and each write hears of its own", async () => {
+  const world = new World();
+  const client = world.client();
+  const [one, two] = [client.stream(Orders, "orders/15"), client.stream(Orders, "orders/16")];
+  client.rejections.subscribe(() => undefined);
+  const writes = [one.append({ type: "closed" }), two.append({ type: "paid", payload: { amount: 1 } })];
+  const ids = await Promise.all(writes.map((write) => write.saved));
+  expect(ids[0]).toBe(ids[1]); // an id is unique within its stream only
+  world.engine.refuse("orders/15", "no", "one");
+  await expect(writes[0]!.accepted).rejects.toMatchObject({ message: "one", stream: "orders/15" });
+  expect(writes[1]!.getSnapshot().stage).toBe("saved");
+  world.engine.refuse("orders/16", "no", "two");
+  await expect(writes[1]!.accepted).rejects.toMatchObject({ message: "two", stream: "orders/16" });
+  await eventually(() => client.rejections.getSnapshot().length === 2);
+  await client.rejections.getSnapshot()[1]!.discard();
+  await eventually(() => client.rejections.getSnapshot().length === 1);
+  expect(client.rejections.getSnapshot()[0]).toMatchObject({ stream: "orders/15", event: { type: "closed" } });
+});
+
 test("an ignored failure is no unhandled rejection; an awaited one throws", async () => {
   const world = new World();
   world.prepare = (engine) => { engine.failing = "storage-full"; };

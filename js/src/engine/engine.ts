@@ -156,8 +156,8 @@ export interface Engine {
   /** Own open events in order; their offsets are null. */
   pending(stream: string): Promise<readonly EngineLogEvent[]>;
   rejections(): Promise<readonly EngineRejection[]>;
-  /** Forgets a rejection; retry and discard both end with this. */
-  dropRejection(id: string): Promise<void>;
+  /** Forgets a stream's rejection; retry and discard both end with this. */
+  dropRejection(id: string, stream: string): Promise<void>;
   /** Asks the relay again for the stream's head. */
   refresh(stream: string): void;
   connect(): void;

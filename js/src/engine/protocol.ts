@@ -28,7 +28,7 @@ export interface HostCalls {
   read: { args: readonly [stream: string, after: number, maxBytes: number]; result: EngineLogPage };
   pending: { args: readonly [stream: string]; result: readonly EngineLogEvent[] };
   rejections: { args: readonly []; result: readonly EngineRejection[] };
-  dropRejection: { args: readonly [id: string]; result: void };
+  dropRejection: { args: readonly [id: string, stream: string]; result: void };
   requestPersistence: { args: readonly []; result: boolean };
   deleteLocalData: { args: readonly []; result: void };
 }
