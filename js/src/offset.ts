@@ -11,7 +11,7 @@ declare const brand: unique symbol;
 export type Offset = string & { readonly [brand]: "offset" };
 
 /**
- * `(producer, sequence)` of an event: the same on every device, in the relay, its HTTP face and its logs. May change once, before
+ * `(producer, sequence)` of an event, unique within its stream: the same on every device, in the relay and its logs. May change once, before
  * the relay has accepted it, when this device's profile turns out to be a copy; write handles and rejections follow it.
  */
 export type EventId = string & { readonly [brand]: "event-id" };
