@@ -92,12 +92,18 @@ impl Driver {
                 Happened::Gone => break,
             }
         }
-        let Some(code) = self.close else {
-            return tracing::debug!(connection = self.id, "the device has closed");
+        match self.close {
+            Some(code) => tracing::debug!(connection = self.id, code = code as u16, "closing: {code:?}"),
+            None => tracing::debug!(connection = self.id, "the device has closed"),
+        }
+        let end = async {
+            if let Some(code) = self.close {
+                self.say_close(code).await;
+            }
+            // Reads on until the socket ends: dropped with unread bytes, it would take the last words with it.
+            while let Some(Ok(_)) = poll_fn(|context| Pin::new(&mut self.socket).poll_next(context)).await {}
         };
-        tracing::debug!(connection = self.id, code = code as u16, "closing: {code:?}");
-        let goodbye = tokio::time::timeout(Duration::from_millis(CLOSE_MS_MAX), self.say_close(code));
-        if goodbye.await.is_err() {
+        if tokio::time::timeout(Duration::from_millis(CLOSE_MS_MAX), end).await.is_err() {
             tracing::debug!(connection = self.id, "did not answer the close");
         }
     }
@@ -268,8 +274,7 @@ impl Driver {
         Ok(())
     }
 
-    /// Sends what is left and the close code, and waits for the answer: a socket that is dropped with unread bytes would
-    /// take the code with it.
+    /// Sends what is left and the close code.
     async fn say_close(&mut self, code: CloseCode) {
         let reason = format!("{code:?}");
         let close = Message::Close(Some(CloseFrame { code: code as u16, reason: reason.into() }));
@@ -281,10 +286,8 @@ impl Driver {
                 return;
             }
         }
-        if poll_fn(|context| Pin::new(&mut self.socket).poll_flush(context)).await.is_err() {
-            return;
-        }
-        while let Some(Ok(_)) = poll_fn(|context| Pin::new(&mut self.socket).poll_next(context)).await {}
+        // A socket that is broken says so when it is read.
+        let _ = poll_fn(|context| Pin::new(&mut self.socket).poll_flush(context)).await;
     }
 }
 

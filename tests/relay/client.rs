@@ -21,9 +21,14 @@ pub struct Client {
     pub producer: ProducerId,
 }
 
-/// How a connection ended: the close code, if one came.
+/// How a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Closed(pub Option<CloseCode>);
+pub struct Closed {
+    /// The protocol's close code, if one came.
+    pub code: Option<CloseCode>,
+    /// A close frame came.
+    pub is_clean: bool,
+}
 
 impl Client {
     /// A socket that has said nothing.
@@ -63,10 +68,11 @@ impl Client {
                     self.heard.extend(Down::decode_frame(&frame).expect("the relay speaks the protocol"));
                 }
                 Some(Ok(Frame::Close(close))) => {
-                    return Err(Closed(close.and_then(|close| CloseCode::from_number(close.code.into()))));
+                    let code = close.and_then(|close| CloseCode::from_number(close.code.into()));
+                    return Err(Closed { code, is_clean: true });
                 }
                 Some(Ok(_)) => {}
-                Some(Err(_)) | None => return Err(Closed(None)),
+                Some(Err(_)) | None => return Err(Closed { code: None, is_clean: false }),
             }
         }
     }
@@ -81,7 +87,7 @@ impl Client {
     /// The close code that ends the connection.
     pub async fn hear_close(&mut self) -> Option<CloseCode> {
         loop {
-            if let Err(Closed(code)) = self.hear().await {
+            if let Err(Closed { code, .. }) = self.hear().await {
                 return code;
             }
         }

@@ -162,7 +162,7 @@ async fn ten_thousand_subscribes_meet_the_limit() {
         match client.hear().await {
             Ok(Down::Subscribed(_)) => answered += 1,
             Ok(other) => panic!("{other:?}"),
-            Err(Closed(code)) => break code,
+            Err(Closed { code, .. }) => break code,
         }
     };
     assert!(answered <= STREAMS_PER_CONNECTION_MAX, "{answered}");

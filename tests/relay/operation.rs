@@ -83,7 +83,7 @@ async fn a_stopping_relay_says_goodbye_and_finishes() {
             Ok(Down::Accepted { last, .. }) => accepted = last,
             Ok(Down::Goodbye { delay_ms }) => delay = Some(delay_ms),
             Ok(_) => {}
-            Err(Closed(code)) => break code,
+            Err(Closed { code, .. }) => break code,
         }
     };
     assert_eq!(code, Some(CloseCode::GoingAway));

@@ -133,3 +133,13 @@ async fn a_relay_that_lost_its_disk_is_healed_in_turns() {
     let healed = Client::connect(&relay.address, producer(4)).await.read_all("s").await.expect("open");
     assert_eq!(healed, old, "ids, tags, predecessors and order are the old ones");
 }
+
+/// A device that closes in good order is answered in good order: its socket ends without an error.
+#[tokio::test]
+async fn a_close_is_answered() {
+    let folder = Folder::new();
+    let relay = Relay::start(&folder, &[]);
+    let mut ann = Client::connect(&relay.address, producer(1)).await;
+    ann.say_frame(tokio_tungstenite::tungstenite::Message::Close(None)).await;
+    assert_eq!(ann.hear().await, Err(Closed { code: None, is_clean: true }));
+}
