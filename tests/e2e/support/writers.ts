@@ -6,6 +6,8 @@ export interface Fates {
   readonly written: readonly string[];
   /** Token to the id that `accepted` resolved to. */
   readonly accepted: Readonly<Record<string, string>>;
+  /** Where each other write stands, as a line. */
+  readonly others: readonly string[];
 }
 
 /** Begins to write: every few milliseconds a token at the end of the note's text, and the same token as a comment. */
@@ -44,11 +46,13 @@ export async function endWriting(page: Page): Promise<Fates> {
 export async function fates(page: Page): Promise<Fates> {
   return page.evaluate(() => {
     const accepted: Record<string, string> = {};
+    const others: string[] = [];
     for (const { token, write } of window.e2e.writes) {
       const state = write.getSnapshot();
       if (state.stage === "accepted") accepted[token] = state.id;
+      else others.push(`${token}: ${JSON.stringify(state)}`);
     }
-    return { written: window.e2e.writes.map(({ token }) => token), accepted };
+    return { written: window.e2e.writes.map(({ token }) => token), accepted, others };
   });
 }
 
