@@ -143,6 +143,8 @@ pub struct Network {
     pub delay_ms_max: u64,
     /// Nothing can be dialled.
     pub down: bool,
+    /// What was under way to a side that hangs up still reaches it, on a socket that it has given up (R3).
+    pub late_reads: bool,
     /// Frames that arrived.
     pub frames: u64,
 }
@@ -150,7 +152,7 @@ pub struct Network {
 impl Network {
     /// No connections.
     pub fn new(seed: u64) -> Network {
-        Network { rng: Rng::new(seed), wires: BTreeMap::new(), last: 0, delay_ms_max: 0, down: false, frames: 0 }
+        Network { rng: Rng::new(seed), wires: BTreeMap::new(), last: 0, delay_ms_max: 0, down: false, late_reads: false, frames: 0 }
     }
 
     /// Takes what a side does, or what happens to it.
@@ -176,7 +178,9 @@ impl Network {
             NetworkInput::HangUp { connection, way, code } => {
                 let Some(wire) = self.wires.get_mut(&connection) else { return };
                 let back = &mut wire.lanes[1 - way as usize];
-                (back.deaf, back.under_way) = (true, VecDeque::new());
+                if way == Way::Down || !self.late_reads {
+                    (back.deaf, back.under_way) = (true, VecDeque::new());
+                }
                 if wire.open {
                     wire.lanes[way as usize].push(due, Arrival::Closed(code));
                 }

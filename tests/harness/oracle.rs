@@ -212,7 +212,9 @@ impl Oracle {
         }
         let logged: BTreeSet<Birth> = store.logs().flat_map(|(_, log)| log.births().iter().copied()).collect();
         let (rejected, _) = self.rejected(devices);
-        if let Some(birth) = rejected.intersection(&logged).next() {
+        // A refusal whose record the relay has lost does not bind another copy of its author's profile.
+        let excused = self.relay_lost && self.device_forked;
+        if let Some(birth) = rejected.intersection(&logged).next().filter(|_| !excused) {
             return broken(9, format!("birth {birth} is both refused and in the log"));
         }
         if let Some(birth) = rejected.intersection(&self.accepted).next().filter(|_| !self.device_forked) {

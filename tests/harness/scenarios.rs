@@ -116,6 +116,7 @@ pub fn walk(scenario: &Scenario, seed: u64, loud: bool) -> Result<World, Box<Fai
     world.devices.iter_mut().for_each(|node| node.disk.cursor_first = scenario.cursor_first);
     world.relay.store.stride = [1, 1, 7][world.rng().below(3) as usize];
     world.network.delay_ms_max = [0, 0, 0, 200][world.rng().below(4) as usize];
+    world.network.late_reads = world.rng().percent(50);
     let taste = Taste::draw(&mut world);
     match taste.steps(&mut world) {
         Ok(()) => Ok(world),

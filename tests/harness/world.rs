@@ -274,10 +274,9 @@ impl World {
                 actions.push(Action::DeviceCrash(device));
             }
             if is_free(left.device_restores) {
-                match &node.saved {
-                    None => actions.push(Action::DeviceSaves(device)),
-                    Some(saved) if !saved.same_rows(&node.disk) => actions.push(Action::DeviceRestores(device)),
-                    Some(_) => {}
+                actions.push(Action::DeviceSaves(device));
+                if node.saved.as_ref().is_some_and(|saved| !saved.same_rows(&node.disk)) {
+                    actions.push(Action::DeviceRestores(device));
                 }
             }
             if is_free(left.wipes) {
@@ -331,10 +330,9 @@ impl World {
             actions.push(Action::RelayLoses);
         }
         if left.relay_restores > 0 {
-            match &self.backup {
-                None => actions.push(Action::RelayBackup),
-                Some(backup) if backup.version != self.relay.store.version => actions.push(Action::RelayRestore),
-                Some(_) => {}
+            actions.push(Action::RelayBackup);
+            if self.backup.as_ref().is_some_and(|backup| backup.version != self.relay.store.version) {
+                actions.push(Action::RelayRestore);
             }
         }
         let trimmable = |(_, stream): &(usize, &StreamName)| {
@@ -358,7 +356,8 @@ impl World {
 
     // ------------------------------------------------------------------------------------------------- what happens
 
-    /// Does it, lets everything follow that takes no time, and asks the oracle.
+    /// Does it, lets everything follow that takes no time, and asks the oracle. A history that is told step by step may go
+    /// beyond the budget, which binds walks only.
     pub fn perform(&mut self, action: Action) -> Result<(), Broken> {
         match action {
             Action::Disk(device, step) => {
@@ -375,17 +374,17 @@ impl World {
             Action::Append(device, stream, dependent) => self.append(device, stream, dependent),
             Action::Discard(device) => self.discard(device),
             Action::Refuses(ticket) => {
-                self.left.refusals -= 1;
+                self.left.refusals = self.left.refusals.saturating_sub(1);
                 let events = self.relay.refusable(ticket);
                 let event = events.get(self.rng.below(events.len() as u64) as usize).copied();
                 self.store(ticket, event.map_or(Manner::Do, Manner::Refuse));
             }
             Action::StoreFails(ticket, manner) => {
-                self.left.store_faults -= 1;
+                self.left.store_faults = self.left.store_faults.saturating_sub(1);
                 self.store(ticket, manner);
             }
             Action::HintFails(connection, twice) => {
-                self.left.store_faults -= 1;
+                self.left.store_faults = self.left.store_faults.saturating_sub(1);
                 self.say(format!("hint for {connection} {}", if twice { "comes twice" } else { "is lost" }));
                 if twice { self.relay.repeat_hint(connection) } else { self.relay.lose_hint(self.now, connection) }
             }
@@ -400,7 +399,7 @@ impl World {
         match action {
             Action::Cut(_) | Action::Silence(..) | Action::Abandon(_) => self.network_fault(action),
             Action::RelayCrash | Action::RelayDrain => {
-                self.left.relay_crashes -= 1;
+                self.left.relay_crashes = self.left.relay_crashes.saturating_sub(1);
                 if action == Action::RelayDrain {
                     self.relay.drain(self.now, 100);
                     self.carry();
@@ -706,6 +705,28 @@ impl World {
         self.perform(action).map(|()| true)
     }
 
+    /// Progress of the kinds that `may` allows, until there is none. Time stands still.
+    pub fn go(&mut self, may: impl Fn(&World, Action) -> bool) -> Result<(), Broken> {
+        loop {
+            let actions: Vec<Action> = self.progress().into_iter().filter(|action| may(self, *action)).collect();
+            if actions.is_empty() {
+                return Ok(());
+            }
+            let action = actions[self.rng.below(actions.len() as u64) as usize];
+            self.perform(action)?;
+        }
+    }
+    /// Whose connection it is.
+    pub fn owner(&self, connection: Connection) -> Option<usize> {
+        self.network.end(connection).map(|(device, _)| device)
+    }
+    /// Tells a device something.
+    pub fn tell(&mut self, device: usize, input: Input) -> Result<(), Broken> {
+        self.say(format!("{} is told {input:?}", World::letter(device)));
+        self.devices[device].handle_input(self.now, input);
+        self.carry();
+        self.ask_oracle()
+    }
     /// Everything goes on without faults for so long.
     pub fn run_ms(&mut self, ms: u64) -> Result<(), Broken> {
         let end = self.now.plus(ms);
