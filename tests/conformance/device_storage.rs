@@ -91,7 +91,11 @@ fn perform(disk: &mut Disk, step: &Step) {
             assert_eq!(loads, *pages);
         }
         Step::Room { left } => disk.full = !left,
-        Step::Reopen => *disk = Disk { full: disk.full, ..disk.copy() },
+        Step::Reopen => {
+            let full = disk.full;
+            *disk = disk.copy();
+            disk.full = full;
+        }
         Step::Crash => disk.crash(false),
         Step::Wipe => *disk = Disk::default(),
     }
