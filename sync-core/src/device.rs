@@ -26,6 +26,7 @@ use crate::digest;
 use crate::event::{Content, Event};
 use crate::ids::*;
 use crate::limits::*;
+use crate::sorted::{SortedMap, SortedSet};
 use crate::time::Millis;
 use crate::wire::{Access, Down, Message, Subscribed, Up};
 use applying::Next;
@@ -35,7 +36,7 @@ use io::{Effect, Io};
 use opening::{Deferred, Start};
 use rows::OwnEvent;
 use session::Session;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use stream::{Held, Life, Link, Phase, Stream};
 
 /// A link that was given up so often without progress is a broken relay's: the connection is dropped and backed off.
@@ -59,15 +60,15 @@ pub struct Device {
     /// What came before the local store was read.
     queue: VecDeque<Input>,
     producer: ProducerId,
-    streams: BTreeMap<StreamName, Box<Stream>>,
-    names: BTreeMap<StreamHash, StreamName>,
+    streams: SortedMap<StreamName, Box<Stream>>,
+    names: SortedMap<StreamHash, StreamName>,
     /// Appends to streams that are being loaded.
-    waiting: BTreeMap<StreamName, Vec<Append>>,
+    waiting: SortedMap<StreamName, Vec<Append>>,
     deferred: Vec<(u64, Deferred)>,
-    asked: BTreeMap<StreamName, Asked>,
+    asked: SortedMap<StreamName, Asked>,
     /// Streams to look at before the step ends, those whose record is to be written, those that wait for another stream.
-    touched: BTreeSet<StreamName>,
-    dirty: BTreeSet<StreamName>,
+    touched: SortedSet<StreamName>,
+    dirty: SortedSet<StreamName>,
     frames: u64,
     advances: u64,
     woken_at: Option<Millis>,
@@ -83,13 +84,13 @@ impl Device {
             start: Start::Loading(0),
             queue: VecDeque::new(),
             producer: ProducerId::default(),
-            streams: BTreeMap::new(),
-            names: BTreeMap::new(),
-            waiting: BTreeMap::new(),
+            streams: SortedMap::new(),
+            names: SortedMap::new(),
+            waiting: SortedMap::new(),
             deferred: vec![],
-            asked: BTreeMap::new(),
-            touched: BTreeSet::new(),
-            dirty: BTreeSet::new(),
+            asked: SortedMap::new(),
+            touched: SortedSet::new(),
+            dirty: SortedSet::new(),
             frames: 0,
             advances: 0,
             woken_at: None,
@@ -229,7 +230,7 @@ impl Device {
             Some(Life::Failed(code)) => {
                 self.io.notice(Notice::Failed { write: append.write, stream: name, code });
             }
-            _ => self.waiting.entry(name).or_default().push(append),
+            _ => self.waiting.get_or_insert_with(name, Vec::new).push(append),
         }
     }
 
@@ -242,8 +243,7 @@ impl Device {
         let Some(mut stream) = self.streams.remove(&name) else { return };
         let others = Others { streams: &self.streams, names: &self.names, asked: &self.asked };
         let causes = others.causes_of_append(&stream);
-        let newest =
-            || stream.outbox.last_key_value().and_then(|(s, _)| Some((stream.own_id(*s), stream.own_tag(*s)?)));
+        let newest = || stream.outbox.last().and_then(|(s, _)| Some((stream.own_id(*s), stream.own_tag(*s)?)));
         let stray = || stream.strays.last().map(|stray| (stray.id, stray.tag));
         let needs = dependent.then(|| newest().or_else(stray)).flatten();
         let is_free = stream.heal.is_empty() && stream.strays.is_empty();
@@ -461,7 +461,7 @@ impl Device {
     }
 
     fn drop_links(&mut self) {
-        for (name, stream) in &mut self.streams {
+        for (name, stream) in self.streams.iter_mut() {
             if stream.link.take().is_some() {
                 self.touched.insert(name.clone());
             }
@@ -478,7 +478,7 @@ impl Device {
             self.drop_links();
         }
         let Some(socket) = self.session.socket().filter(|_| self.session.is_live()) else { return };
-        let mut ask = BTreeSet::new();
+        let mut ask = SortedSet::new();
         for stream in self.streams.values() {
             let Some(link) = &stream.link else { continue };
             if link.held_since.is_some_and(|since| self.io.now.since(since) >= HELD_MS_MAX) {
@@ -486,7 +486,7 @@ impl Device {
                 ask.extend(others.held_for(stream, &stream.name));
             }
         }
-        for name in ask {
+        for name in ask.into_members() {
             let due = |asked: &Asked| asked.socket != socket || self.io.now.since(asked.at) >= HELD_MS_MAX;
             if self.asked.get(&name).is_none_or(due) {
                 self.asked.insert(name.clone(), Asked { socket, at: self.io.now, bound: None });
@@ -629,7 +629,7 @@ impl Device {
 
     fn rejected_of(&self, name: &StreamName) -> usize {
         let from = (name.clone(), EventId { producer: ProducerId::default(), sequence: 0 });
-        self.io.rejections.range(from..).take_while(|((stream, _), _)| stream == name).count()
+        self.io.rejections.iter_from(&from).take_while(|((stream, _), _)| stream == name).count()
     }
 
     /// Tells pages how a stream stands, if that changed.
@@ -645,7 +645,7 @@ impl Device {
         if self.dirty.is_empty() && !self.io.may_commit() || self.io.is_committing() {
             return;
         }
-        for name in std::mem::take(&mut self.dirty) {
+        for name in std::mem::take(&mut self.dirty).into_members() {
             let Some(stream) = self.streams.get(&name) else { continue };
             self.io.put(Table::Streams, name.as_str().as_bytes().to_vec(), stream.record.encode());
             self.io.after_commit(Effect::Durable { stream: name, record: Box::new(stream.record.clone()) });

@@ -116,5 +116,6 @@ pub mod ids;
 pub mod limits;
 pub mod memory;
 pub mod relay;
+pub mod sorted;
 pub mod time;
 pub mod wire;

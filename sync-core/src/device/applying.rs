@@ -91,7 +91,7 @@ impl Stream {
         let producer = self.record.producer;
         let asked = |s: Sequence| self.link.as_ref().is_some_and(|link| link.is_asked(producer, s));
         let passed = |s: &Sequence| self.own(*s) == Own::Sent && !asked(*s);
-        let lost: Vec<Sequence> = self.outbox.range(..sequence).map(|(s, _)| *s).filter(passed).collect();
+        let lost: Vec<Sequence> = self.outbox.keys().copied().take_while(|s| *s < sequence).filter(passed).collect();
         lost.iter().for_each(|s| self.reject(*s, "reason-lost", "", io));
         let was = self.own(sequence);
         self.forget_own(sequence, io);
@@ -112,8 +112,7 @@ impl Stream {
             if self.record.resets > 0 {
                 (self.record.resets, self.dirty) = (0, true);
             }
-            let lost: Vec<Sequence> = self.open_upto(last).into_iter().collect();
-            lost.iter().for_each(|s| self.reject(*s, "reason-lost", "", io));
+            self.open_upto(last).into_members().for_each(|s| self.reject(s, "reason-lost", "", io));
         }
         let Some(link) = &mut self.link else { return };
         if link.verdicts.is_empty() {
@@ -177,7 +176,7 @@ impl Stream {
             self.heal.entries().map(|entry| entry.id).filter(|id| id.sequence <= logged(id.producer).0).collect();
         contained.iter().for_each(|id| drop(self.heal.remove(&name, *id, io)));
         self.heal.begin_link();
-        for sequence in self.open() {
+        for sequence in self.open().into_members() {
             let id = self.own_id(sequence);
             if let Some(f) = self.own_tag(sequence).and_then(|tag| refusal(id, tag)) {
                 self.reject(sequence, &f.code, &f.reason, io);

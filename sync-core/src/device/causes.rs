@@ -7,8 +7,8 @@ use super::stream::{Stream, stamped};
 use crate::event::{Cause, Event};
 use crate::ids::*;
 use crate::limits::CAUSES_MAX;
+use crate::sorted::SortedMap;
 use crate::time::Millis;
-use std::collections::BTreeMap;
 
 /// When a held event's causes were last asked about: the head and epoch in the answer bound them.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -21,9 +21,9 @@ pub(super) struct Asked {
 
 /// The other streams of the device, while one is at work.
 pub(super) struct Others<'a> {
-    pub(super) streams: &'a BTreeMap<StreamName, Box<Stream>>,
-    pub(super) names: &'a BTreeMap<StreamHash, StreamName>,
-    pub(super) asked: &'a BTreeMap<StreamName, Asked>,
+    pub(super) streams: &'a SortedMap<StreamName, Box<Stream>>,
+    pub(super) names: &'a SortedMap<StreamHash, StreamName>,
+    pub(super) asked: &'a SortedMap<StreamName, Asked>,
 }
 
 /// Whether something may go on.
@@ -46,7 +46,7 @@ impl Others<'_> {
     pub(super) fn causes_of_append(&self, stream: &Stream) -> Vec<OwnCause> {
         let mut moved: Vec<(&u64, OwnCause)> = vec![];
         for (name, other) in self.streams.iter().filter(|(name, other)| **name != stream.name && other.is_ready()) {
-            let waiting = other.outbox.last_key_value().map(|(s, _)| other.own_id(*s));
+            let waiting = other.outbox.last().map(|(s, _)| other.own_id(*s));
             let own = waiting.or(other.strays.last().map(|stray| stray.id));
             let hash = crate::digest::stream_hash(name);
             let said = stream.stamped.get(&hash);

@@ -7,8 +7,8 @@ use super::rows::{self, BatchRow, HealRow, batch_key, has_bit, set_bit};
 use crate::digest;
 use crate::event::Event;
 use crate::ids::*;
+use crate::sorted::SortedMap;
 use bytes::Bytes;
-use std::collections::BTreeMap;
 
 /// One event to heal.
 #[derive(Clone, Debug)]
@@ -34,9 +34,9 @@ pub(super) type Missing = (u32, Offset);
 /// See the module.
 #[derive(Default)]
 pub(super) struct Heal {
-    entries: BTreeMap<Place, Entry>,
-    places: BTreeMap<EventId, Place>,
-    batches: BTreeMap<(u32, Offset), (HealRow, usize)>,
+    entries: SortedMap<Place, Entry>,
+    places: SortedMap<EventId, Place>,
+    batches: SortedMap<(u32, Offset), (HealRow, usize)>,
     /// The batch that was loaded last, for sending.
     loaded: Option<(u32, Offset, Vec<Event>)>,
 }
@@ -57,14 +57,15 @@ impl Heal {
     /// A producer's sequences up to `last`.
     pub(super) fn sequences_of(&self, producer: ProducerId, last: Sequence) -> impl Iterator<Item = Sequence> {
         let id = |sequence| EventId { producer, sequence };
-        self.places.range(id(0)..=id(last)).map(|(id, _)| id.sequence)
+        let upto = id(last);
+        self.places.iter_from(&id(0)).map(|(id, _)| *id).take_while(move |id| *id <= upto).map(|id| id.sequence)
     }
     /// Nothing is left but what waits for its predecessor.
     pub(super) fn is_only_gaps(&self) -> bool {
         self.entries.values().all(|entry| entry.gap)
     }
     pub(super) fn get(&self, id: EventId) -> Option<&Entry> {
-        self.places.get(&id).map(|place| &self.entries[place])
+        self.places.get(&id).and_then(|place| self.entries.get(place))
     }
     pub(super) fn covers(&self, offset: Offset) -> bool {
         self.entries.values().any(|entry| entry.old_offset <= offset)
@@ -125,7 +126,7 @@ impl Heal {
     /// The event's id is taken by another: it and what follows it in that producer's chain go on under derived ids.
     pub(super) fn refile_from(&mut self, stream: &StreamName, id: EventId, io: &mut Io) {
         let chain: Vec<EventId> =
-            self.places.range(id..).map(|(id, _)| *id).take_while(|other| other.producer == id.producer).collect();
+            self.places.iter_from(&id).map(|(id, _)| *id).take_while(|other| other.producer == id.producer).collect();
         for id in chain {
             let Some(place) = self.places.remove(&id) else { continue };
             let Some(entry) = self.entries.get_mut(&place) else { continue };

@@ -5,9 +5,10 @@ use super::output::{Notice, Output, Rejection, Table, Write};
 use super::rows::Record;
 use crate::digest::Random;
 use crate::ids::*;
+use crate::sorted::SortedMap;
 use crate::time::Millis;
 use bytes::Bytes;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 /// What may be done once a transaction is on stable storage.
 #[derive(Clone, Debug)]
@@ -68,12 +69,12 @@ pub(super) struct Io {
     pub(super) random: Random,
     pub(super) outputs: VecDeque<Output>,
     /// The list of rejections of all streams: few, until somebody decides.
-    pub(super) rejections: BTreeMap<(StreamName, EventId), Rejection>,
+    pub(super) rejections: SortedMap<(StreamName, EventId), Rejection>,
     writes: Vec<Write>,
     after: Vec<Effect>,
     under_way: Option<(u64, Vec<Effect>)>,
     transactions: u64,
-    loads: BTreeMap<u64, Load>,
+    loads: SortedMap<u64, Load>,
     requests: u64,
 }
 
@@ -83,12 +84,12 @@ impl Io {
             now: Millis::default(),
             random: Random::new(seed),
             outputs: VecDeque::new(),
-            rejections: BTreeMap::new(),
+            rejections: SortedMap::new(),
             writes: vec![],
             after: vec![],
             under_way: None,
             transactions: 0,
-            loads: BTreeMap::new(),
+            loads: SortedMap::new(),
             requests: 0,
         }
     }

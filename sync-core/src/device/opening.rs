@@ -161,7 +161,7 @@ impl Device {
 
     fn know(&mut self, name: StreamName, record: Record) -> &mut Stream {
         self.names.insert(digest::stream_hash(&name), name.clone());
-        let stream = self.streams.entry(name.clone()).or_insert_with(|| Box::new(Stream::new(name, Record::default())));
+        let stream = self.streams.get_or_insert_with(name.clone(), || Box::new(Stream::new(name, Record::default())));
         stream.durable = record.clone();
         stream.record = record;
         stream

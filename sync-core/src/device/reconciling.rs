@@ -7,8 +7,8 @@ use super::stream::{Link, Phase, Stream};
 use crate::digest;
 use crate::ids::*;
 use crate::relay::store::DEPENDS_ON_REJECTED;
+use crate::sorted::SortedSet;
 use crate::wire::{Known, Refusal, Verdict};
-use std::collections::BTreeSet;
 
 impl Stream {
     /// R7: another log, or another history of this one. Start at 0, keep what it may lack: the caller has put the
@@ -83,8 +83,8 @@ impl Stream {
         let refused = |sequence: Sequence, tag: Tag| {
             known.refused.iter().find(|f| (f.sequence, f.tag) == (sequence, tag)).cloned()
         };
-        let mut gone = BTreeSet::new();
-        for (sequence, own) in std::mem::take(&mut self.outbox) {
+        let mut gone = SortedSet::new();
+        for (sequence, own) in std::mem::take(&mut self.outbox).into_entries() {
             let (Some(tag), Some(tag_before)) = (self.own_tag(sequence), self.own_tag(sequence - 1)) else { continue };
             let id = EventId { producer: old, sequence };
             // Under another id the relay is not asked whether it has what the event was made on top of.
@@ -134,8 +134,14 @@ impl Stream {
         }
         let last = last.min(self.record.sent);
         let sent = |s: &Sequence| self.own(*s) == Own::Sent;
-        let ids: Vec<EventId> =
-            self.outbox.range(first..=last.max(first)).map(|(s, _)| *s).filter(sent).map(|s| self.own_id(s)).collect();
+        let ids: Vec<EventId> = self
+            .outbox
+            .iter_from(&first)
+            .map(|(s, _)| *s)
+            .take_while(|s| *s <= last)
+            .filter(sent)
+            .map(|s| self.own_id(s))
+            .collect();
         let Some(newest) = ids.last() else { return };
         self.record.accepted.insert(first, newest.sequence);
         self.record.relay_last = self.record.relay_last.max(newest.sequence);

@@ -7,10 +7,11 @@ use super::rows::{self, OwnEvent, Record, StrayRow, key};
 use crate::digest;
 use crate::event::Event;
 use crate::ids::*;
+use crate::sorted::{SortedMap, SortedSet};
 use crate::time::Millis;
 use crate::wire::{Access, Down, Events, Subscribe, Turn};
 use bytes::Bytes;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::VecDeque;
 
 /// Tags of own events in one row of the local store.
 const TAGS_PER_ROW: u64 = 512;
@@ -67,9 +68,9 @@ pub(super) struct Link {
     /// Fates that stand once the cursor reaches the offset.
     pub(super) verdicts: Vec<(EventId, Tag, Offset)>,
     /// Strays whose own id is taken in this log: to be sent under a derived id.
-    pub(super) taken: BTreeSet<EventId>,
+    pub(super) taken: SortedSet<EventId>,
     /// Strays that were sent on this link.
-    pub(super) strays_sent: BTreeSet<EventId>,
+    pub(super) strays_sent: SortedSet<EventId>,
     pub(super) done_said: bool,
     /// Batches that are not applied yet: they wait for their causes.
     pub(super) held: VecDeque<Held>,
@@ -89,8 +90,8 @@ impl Link {
             next: 1,
             unanswered: VecDeque::new(),
             verdicts: vec![],
-            taken: BTreeSet::new(),
-            strays_sent: BTreeSet::new(),
+            taken: SortedSet::new(),
+            strays_sent: SortedSet::new(),
             done_said: false,
             held: VecDeque::new(),
             held_since: None,
@@ -125,10 +126,10 @@ pub(super) struct Stream {
     /// The chain's tags of own sequences 1, 2, 3 ...
     pub(super) tags: Vec<Tag>,
     /// Own events that were not seen in the log yet, but for those in the heal list.
-    pub(super) outbox: BTreeMap<Sequence, OwnEvent>,
+    pub(super) outbox: SortedMap<Sequence, OwnEvent>,
     pub(super) strays: Vec<StrayRow>,
     pub(super) heal: Heal,
-    pub(super) heal_rows: BTreeMap<(u32, Offset), rows::HealRow>,
+    pub(super) heal_rows: SortedMap<(u32, Offset), rows::HealRow>,
     pub(super) link: Option<Link>,
     /// An event under this device's producer id came by that it did not make (R10).
     pub(super) suspect: bool,
@@ -140,7 +141,7 @@ pub(super) struct Stream {
     pub(super) head: Option<Offset>,
     pub(super) error: Option<&'static str>,
     /// Causes of the own event seen last: they need not be said again.
-    pub(super) stamped: BTreeMap<StreamHash, (Epoch, Offset)>,
+    pub(super) stamped: SortedMap<StreamHash, (Epoch, Offset)>,
     /// When the cursor moved last, as a count of the device: the newest causes come first.
     pub(super) advanced: u64,
     pub(super) told: Option<StreamState>,
@@ -156,10 +157,10 @@ impl Stream {
             record,
             dirty: false,
             tags: vec![],
-            outbox: BTreeMap::new(),
+            outbox: SortedMap::new(),
             strays: vec![],
             heal: Heal::default(),
-            heal_rows: BTreeMap::new(),
+            heal_rows: SortedMap::new(),
             link: None,
             suspect: false,
             asks: 0,
@@ -167,7 +168,7 @@ impl Stream {
             exists: None,
             head: None,
             error: None,
-            stamped: BTreeMap::new(),
+            stamped: SortedMap::new(),
             advanced: 0,
             told: None,
         }
@@ -213,13 +214,13 @@ impl Stream {
         EventId { producer: self.record.producer, sequence }
     }
     /// Own sequences that are open: in the outbox, or owed to a new log.
-    pub(super) fn open(&self) -> BTreeSet<Sequence> {
+    pub(super) fn open(&self) -> SortedSet<Sequence> {
         self.open_upto(Sequence::MAX)
     }
     /// Those of them up to `last`: cheap when there are none, however much waits behind.
-    pub(super) fn open_upto(&self, last: Sequence) -> BTreeSet<Sequence> {
+    pub(super) fn open_upto(&self, last: Sequence) -> SortedSet<Sequence> {
         let heal = self.heal.sequences_of(self.record.producer, last);
-        self.outbox.range(..=last).map(|(sequence, _)| *sequence).chain(heal).collect()
+        self.outbox.keys().copied().take_while(|sequence| *sequence <= last).chain(heal).collect()
     }
     /// The content of an own event that came without payload.
     pub(super) fn own_content(&self, id: EventId, tag: Tag) -> Option<Bytes> {
@@ -319,7 +320,7 @@ impl Stream {
         let r = &self.record;
         let settled = self.open().first().copied().unwrap_or(r.minted + 1);
         let strays = self.strays.iter().flat_map(|s| [s.id.producer, digest::derived_producer(s.id, s.tag)]);
-        let records: BTreeSet<ProducerId> = strays.chain(self.heal.producers()).collect();
+        let records: SortedSet<ProducerId> = strays.chain(self.heal.producers()).collect();
         Subscribe {
             stream: self.name.clone(),
             epoch: r.epoch,
@@ -327,7 +328,7 @@ impl Stream {
             check: r.check,
             producer: r.producer,
             settled,
-            records: records.into_iter().take(crate::limits::RECORDS_ASKED_MAX).collect(),
+            records: records.into_members().take(crate::limits::RECORDS_ASKED_MAX).collect(),
         }
     }
 
