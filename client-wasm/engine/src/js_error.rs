@@ -69,7 +69,7 @@ pub fn message(code: &str) -> &'static str {
         "outdated-app" => "the relay or the local data is newer than this build of the app",
         "storage-full" => "the browser's quota is used up",
         "storage-lost" => "the local data was deleted or is broken",
-        "storage-unavailable" => "the local storage does not work",
+        "storage-unavailable" => "the local storage does not work: what is not on the relay may be lost",
         "too-large" => "the event is over the size limit",
         "wrong-user" => "the token is another user's",
         _ => "the relay or this device stopped; see the code",

@@ -144,13 +144,11 @@ impl Engine {
 
     /// Forgets a rejection. One that is not there is forgotten already.
     #[wasm_bindgen(js_name = dropRejection)]
-    pub fn drop_rejection(&self, id: &str) -> Result<Promise, JsValue> {
+    pub fn drop_rejection(&self, id: &str, stream: &str) -> Result<Promise, JsValue> {
         let id: EventId = id.parse().map_err(|_| EngineError::new("invalid-value"))?;
-        let rejections = self.driver.with(|state| state.device.rejections());
-        if let Some((stream, _)) = rejections.into_iter().find(|(_, rejection)| rejection.id == id) {
-            self.driver.feed(Input::DropRejection { stream, id });
-        }
-        Ok(self.driver.ask(Question::Dropped(id)))
+        let stream = name(stream)?;
+        self.driver.feed(Input::DropRejection { stream: stream.clone(), id });
+        Ok(self.driver.ask(Question::Dropped(stream, id)))
     }
 
     /// Asks the relay again for the stream's head.

@@ -37,7 +37,7 @@ pub enum Question {
     /// Own open events of a stream, once its local log is loaded.
     Pending(StreamName),
     /// That a rejection is gone from the list.
-    Dropped(EventId),
+    Dropped(StreamName, EventId),
     /// That everything handed in is saved, or will never be.
     Saved,
 }
@@ -129,8 +129,8 @@ fn answer_of(question: &Question, device: &Device, changes: &Changes) -> Option<
             }
             Some(state) => state.error.map(|code| Err(EngineError::new(code))),
         },
-        Question::Dropped(id) => {
-            let is_listed = device.rejections().iter().any(|(_, rejection)| rejection.id == *id);
+        Question::Dropped(stream, id) => {
+            let is_listed = device.rejections().iter().any(|(of, rejection)| (of, rejection.id) == (stream, *id));
             (!is_listed).then_some(Ok(JsValue::UNDEFINED))
         }
         Question::Saved => {
