@@ -18,19 +18,21 @@ function binary(): string {
 /** Starts, dies and comes back under the same address. */
 export class Relay {
   readonly #data: string;
+  readonly #files: string;
   #program: Program | null = null;
   /** 0 until the first start has chosen one. */
   port = 0;
 
-  /** `data`: a folder that the relay may fill. */
-  constructor(data: string) {
+  /** `data`: a folder that the relay may fill; `files`: what it serves. */
+  constructor(data: string, files: string) {
     this.#data = data;
+    this.#files = files;
   }
 
   async start(): Promise<void> {
     if (!existsSync(`${DEMO}/index.html`)) throw new Error("the demo is not built: npm run build -w demo");
     const program = new Program(binary(), [
-      "serve", "--listen", `127.0.0.1:${this.port}`, "--data", this.#data, "--static", DEMO, "--rules", `${root}demo/relay-rules.json`,
+      "serve", "--listen", `127.0.0.1:${this.port}`, "--data", this.#data, "--static", this.#files, "--rules", `${root}demo/relay-rules.json`,
     ]);
     this.#program = program;
     const [, port] = await program.says(/listens on http:\/\/127\.0\.0\.1:(\d+)/);

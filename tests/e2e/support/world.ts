@@ -5,21 +5,21 @@ import { join } from "node:path";
 import { afterEach, expect } from "vitest";
 import { Cable } from "./cable.js";
 import { Device } from "./device.js";
-import { Relay } from "./relay.js";
+import { DEMO, Relay } from "./relay.js";
 
 export class World {
   readonly folder: string;
   readonly relay: Relay;
   readonly #devices: Device[] = [];
 
-  private constructor(folder: string) {
+  private constructor(folder: string, files: string) {
     this.folder = folder;
-    this.relay = new Relay(join(folder, "relay"));
+    this.relay = new Relay(join(folder, "relay"), files);
   }
 
-  /** With a running relay. Ends by itself with the test. */
-  static async create(): Promise<World> {
-    const world = new World(await mkdtemp(join(tmpdir(), "tidelog-e2e-")));
+  /** With a running relay. Ends by itself with the test. `files`: what is served instead of the demo as it was built. */
+  static async create(files = DEMO): Promise<World> {
+    const world = new World(await mkdtemp(join(tmpdir(), "tidelog-e2e-")), files);
     worlds.push(world);
     await world.relay.start();
     return world;
