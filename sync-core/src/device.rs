@@ -2,11 +2,12 @@
 //!
 //! `input.rs` and `output.rs` are all that it can be told and all that it asks for. Inside: `session.rs` the connection,
 //! `stream.rs` a stream and its own events, `sending.rs` what goes to the relay, `reconciling.rs` what the relay says of
-//! own events, `applying.rs` what comes from the log, `healing.rs` what a log that is gone had, `causes.rs` order across
+//! own events, `applying.rs` what comes from the log, `folding.rs` how its rows stay few, `healing.rs` what a log that is gone had, `causes.rs` order across
 //! streams, `opening.rs` and `rows.rs` the local store.
 
 mod applying;
 mod causes;
+mod folding;
 mod healing;
 mod input;
 mod io;
@@ -477,6 +478,8 @@ impl Device {
         if self.session.timer(&mut self.io) {
             self.drop_links();
         }
+        let quiet = self.streams.values().filter(|s| s.folding.due().is_some_and(|due| due <= self.io.now));
+        self.touched.extend(quiet.map(|s| s.name.clone()));
         let Some(socket) = self.session.socket().filter(|_| self.session.is_live()) else { return };
         let mut ask = SortedSet::new();
         for stream in self.streams.values() {
@@ -552,6 +555,7 @@ impl Device {
         }
         let others = Others { streams: &self.streams, names: &self.names, asked: &self.asked };
         stream.pump(&mut self.session, &others, &mut self.io);
+        stream.fold(&mut self.io);
         if !stream.opened && !stream.has_work() {
             self.let_go(stream);
         }
@@ -692,7 +696,8 @@ impl Device {
             let asked = self.asked.values().map(|asked| asked.at).max();
             asked.map_or(at, |asked| asked.max(at)).plus(HELD_MS_MAX)
         });
-        let due = held.chain(self.session.due()).min();
+        let folds = self.streams.values().filter(|s| s.is_ready()).filter_map(|s| s.folding.due());
+        let due = held.chain(self.session.due()).chain(folds).min();
         if due != self.woken_at || due.is_some_and(|due| due <= self.io.now) {
             self.woken_at = due;
             if let Some(due) = due {
@@ -712,3 +717,6 @@ fn error_code(code: &str) -> &'static str {
         _ => "engine-failed",
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -45,7 +45,9 @@ impl Stream {
         let (check, epoch) = (self.record.check, self.record.epoch);
         if !kept.is_empty() {
             let batch = BatchRow { after, check, events: kept.clone() };
-            io.put(Table::Events, batch_key(&self.name, self.record.generation, upto), batch.encode());
+            let row = batch.encode();
+            self.folding.note(after, upto, row.len(), io.now);
+            io.put(Table::Events, batch_key(&self.name, self.record.generation, upto), row);
         }
         let stream = self.name.clone();
         io.notice_after_commit(Notice::Applied { stream, epoch, after, upto, check, events: kept });

@@ -35,6 +35,8 @@ pub(super) enum Purpose {
     OldBatches(StreamName),
     /// Batches of the present log, because it is gone now (R7).
     Reset(StreamName),
+    /// Small batches that become a larger one.
+    Fold(StreamName),
     /// One batch whose events are to be healed.
     HealBatch {
         stream: StreamName,

@@ -8,6 +8,7 @@ use super::session::Session;
 use super::stream::{Life, Stream};
 use super::{Device, Input, StorageError};
 use crate::digest;
+use crate::event::Event;
 use crate::ids::*;
 use crate::wire::{Down, Up};
 use bytes::Bytes;
@@ -78,6 +79,10 @@ impl Device {
                 let rejection = rows::decode_rejection(value).map_err(|_| BROKEN)?;
                 self.io.rejections.insert((stream, rejection.id), rejection);
             }
+            Purpose::Fold(name) => {
+                let Some(stream) = self.streams.get_mut(name) else { return Ok(()) };
+                stream.folding.take_row(row_key, value).ok_or(BROKEN)?;
+            }
             Purpose::HealBatch { stream, .. } => {
                 let (generation, upto, batch) = read_batch(row_key, value).ok_or(BROKEN)?;
                 if let Some(stream) = self.streams.get_mut(stream) {
@@ -107,6 +112,7 @@ impl Device {
             | Purpose::Heals(name)
             | Purpose::OldBatches(name)
             | Purpose::Reset(name)
+            | Purpose::Fold(name)
             | Purpose::HealBatch { stream: name, .. } => {
                 let Some(stream) = self.streams.get_mut(name) else { return };
                 (stream.life, stream.link) = (Life::Failed(code), None);
@@ -131,6 +137,11 @@ impl Device {
             }
             Purpose::HealBatch { stream, .. } => {
                 self.touched.insert(stream);
+            }
+            Purpose::Fold(name) => {
+                if let Some(stream) = self.streams.get_mut(&name) {
+                    stream.folded(&mut self.io);
+                }
             }
             Purpose::Reset(name) => self.reset_loaded(&name),
             Purpose::Heals(name) => {
@@ -281,7 +292,7 @@ impl Device {
 
     fn load_page(&mut self, reader: u64, name: StreamName, after: Offset, record: &Record, bytes_max: usize) {
         let from = batch_key(&name, record.generation, Offset(after.0 + 1));
-        let to = batch_key(&name, record.generation, Offset(record.cursor.0 + 1));
+        let to = key(&name, &[&(record.generation + 1).to_be_bytes()]);
         let (log, upto) = ((record.epoch, record.generation), (record.cursor, record.check));
         let purpose = Purpose::Page { reader, stream: name, after, upto, log };
         self.io.load(purpose, Table::Events, (from, to), bytes_max);
@@ -314,15 +325,19 @@ impl Device {
             }
             // The cursor may have moved on since the rows were asked for.
             Purpose::Page { after, upto: (upto, check), .. } => {
-                (page.after, page.upto, page.check) = (after, upto, check);
+                (page.after, page.upto, page.check, page.more) = (after, upto, check, more);
                 for (row_key, value) in &rows {
-                    let Some((_, upto, batch)) = read_batch(row_key, value) else { break };
-                    page.events.extend(batch.events.into_iter().filter(|event| event.offset > after));
+                    let Some((_, row_upto, batch)) = read_batch(row_key, value) else { break };
+                    let wanted = |event: &Event| event.offset > after && event.offset <= upto;
+                    page.events.extend(batch.events.into_iter().filter(wanted));
+                    if row_upto >= upto {
+                        (page.upto, page.check, page.more) = (upto, check, false);
+                        break;
+                    }
                     if more {
-                        (page.upto, page.check) = (upto, batch.check);
+                        (page.upto, page.check) = (row_upto, batch.check);
                     }
                 }
-                page.more = more;
             }
             _ => {}
         }

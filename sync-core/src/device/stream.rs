@@ -1,5 +1,6 @@
 //! One stream on this device: its durable record, its own events, and the link while it is subscribed.
 
+use super::folding::Folding;
 use super::healing::Heal;
 use super::io::Io;
 use super::output::{Notice, Own, Rejection, StreamState, Table};
@@ -130,6 +131,7 @@ pub(super) struct Stream {
     pub(super) strays: Vec<StrayRow>,
     pub(super) heal: Heal,
     pub(super) heal_rows: SortedMap<(u32, Offset), rows::HealRow>,
+    pub(super) folding: Folding,
     pub(super) link: Option<Link>,
     /// An event under this device's producer id came by that it did not make (R10).
     pub(super) suspect: bool,
@@ -161,6 +163,7 @@ impl Stream {
             strays: vec![],
             heal: Heal::default(),
             heal_rows: SortedMap::new(),
+            folding: Folding::default(),
             link: None,
             suspect: false,
             asks: 0,

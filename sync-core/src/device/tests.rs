@@ -1,0 +1,201 @@
+//! The device against the relay's machine and the stores in memory, without a network: what the seeded world in `tests/`
+//! does not look at.
+
+use super::*;
+use crate::event::Kind;
+use crate::memory::{MemoryDisk, MemoryStore};
+use crate::relay::{self, Relay, RelayConfig, TakeAll};
+use std::sync::Arc;
+
+/// One device, its disk, its connection, and the store.
+struct World {
+    device: Device,
+    disk: MemoryDisk,
+    store: MemoryStore,
+    relay: Option<Relay>,
+    now: Millis,
+    wake: Option<Millis>,
+    notices: Vec<Notice>,
+    pages: Vec<Page>,
+    /// The next commit is answered with this.
+    fails: Option<StorageError>,
+}
+
+impl World {
+    fn new() -> World {
+        World {
+            device: Device::new([1; 32], Options { relay: true, wants_token: false }),
+            disk: MemoryDisk::default(),
+            store: MemoryStore::default(),
+            relay: None,
+            now: Millis(0),
+            wake: None,
+            notices: vec![],
+            pages: vec![],
+            fails: None,
+        }
+    }
+    fn restart(&mut self) {
+        self.device = Device::new([2; 32], Options { relay: true, wants_token: false });
+        self.relay = None;
+    }
+
+    fn input(&mut self, input: Input) {
+        let mut to_device = VecDeque::new();
+        // What a new device asks for first is answered before anything is said to it.
+        self.perform(&mut to_device);
+        to_device.push_back(input);
+        while let Some(input) = to_device.pop_front() {
+            self.device.handle_input(self.now, input);
+            self.perform(&mut to_device);
+        }
+    }
+
+    fn perform(&mut self, to_device: &mut VecDeque<Input>) {
+        let mut to_relay = VecDeque::new();
+        while let Some(output) = self.device.poll_output() {
+            match output {
+                Output::Commit { transaction, writes } => to_device.push_back(match self.fails.take() {
+                    Some(error) => Input::StorageFailed(error),
+                    None => {
+                        self.disk.commit(writes);
+                        Input::Committed { transaction }
+                    }
+                }),
+                Output::Load { request, table, from, to, bytes_max } => {
+                    let (rows, more) = self.disk.load(table, from, to, bytes_max);
+                    to_device.push_back(Input::Loaded { request, rows, more });
+                }
+                Output::Dial(socket) => {
+                    self.relay = Some(Relay::new(RelayConfig::new([9; 16]), Arc::new(TakeAll), [3; 32], self.now));
+                    to_device.push_back(Input::SocketOpened(socket));
+                }
+                Output::Send { bytes, .. } => to_relay.push_back(relay::Input::Message(bytes)),
+                Output::HangUp(_) => self.relay = None,
+                Output::NeedsToken { .. } => unreachable!("no token is wanted"),
+                Output::WakeAt(at) => self.wake = Some(at),
+                Output::Page(page) => self.pages.push(page),
+                Output::Notice(notice) => self.notices.push(notice),
+            }
+        }
+        let socket = self.device.session.socket();
+        let Some(relay) = &mut self.relay else { return };
+        while let Some(input) = to_relay.pop_front() {
+            relay.handle_input(input, self.now);
+            while let Some(output) = relay.poll_output() {
+                match output {
+                    relay::Output::Authenticate { .. } => to_relay.push_back(relay::Input::Authenticated {
+                        subject: None,
+                        access: Access::Write,
+                        time: 0,
+                    }),
+                    relay::Output::Send(bytes) => {
+                        to_device.extend(socket.map(|socket| Input::Frame { socket, bytes }));
+                    }
+                    relay::Output::Store { request, ask } => {
+                        let (answer, brought) = self.store.answer(&ask);
+                        to_relay.push_back(relay::Input::Stored { request, answer });
+                        to_relay.extend(brought.map(|batch| relay::Input::Advanced(Arc::new(batch))));
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    fn append(&mut self, write: u64, payload: &[u8]) {
+        let payload = Bytes::copy_from_slice(payload);
+        let append = Append { write, stream: stream(), kind: Kind::Application, time: 0, payload, dependent: false };
+        self.input(Input::Append(append));
+    }
+    /// All events of the local log as a reader sees them, page by page.
+    fn read_all(&mut self) -> Vec<Event> {
+        let (mut events, mut after) = (vec![], Offset::ZERO);
+        loop {
+            self.input(Input::Read { request: 1, stream: stream(), after, bytes_max: 2000 });
+            let page = self.pages.pop().expect("a read is answered");
+            assert_eq!(page.after, after, "a reader gets no gap");
+            after = page.upto;
+            events.extend(page.events);
+            if !page.more {
+                return events;
+            }
+        }
+    }
+    fn rows(&self, table: Table) -> usize {
+        self.disk.load(table, vec![], vec![0xFF], usize::MAX).0.len()
+    }
+    fn failures(&self) -> Vec<(u64, &'static str)> {
+        let failed = |notice: &Notice| match notice {
+            Notice::Failed { write, code, .. } => Some((*write, *code)),
+            _ => None,
+        };
+        self.notices.iter().filter_map(failed).collect()
+    }
+}
+
+fn stream() -> StreamName {
+    StreamName::new("notes/shopping").expect("a name")
+}
+
+#[test]
+fn small_batches_are_folded_when_it_is_quiet_and_nothing_is_missing() {
+    let mut world = World::new();
+    world.input(Input::Open { stream: stream() });
+    for write in 1..=300 {
+        world.append(write, b"one keystroke");
+    }
+    assert!(world.rows(Table::Events) < 100, "a page that never rests does not collect rows for ever");
+    world.now = world.now.plus(3_000);
+    world.input(Input::Timer);
+    assert!(world.rows(Table::Events) <= 2, "{} rows", world.rows(Table::Events));
+    assert_eq!(world.read_all(), world.store.events(&stream()));
+    world.restart();
+    world.input(Input::Open { stream: stream() });
+    world.append(301, b"after a restart");
+    assert_eq!(world.read_all(), world.store.events(&stream()));
+    assert_eq!(world.read_all().len(), 301);
+}
+
+#[test]
+fn a_full_disk_fails_the_write_and_nothing_else() {
+    let mut world = World::new();
+    world.input(Input::Open { stream: stream() });
+    world.append(1, b"a1");
+    world.fails = Some(StorageError::Full);
+    world.append(2, b"lost, and said so");
+    assert_eq!(world.failures(), [(2, "storage-full")]);
+    world.now = world.now.plus(BACKOFF_MS_MAX);
+    world.input(Input::Timer);
+    world.append(3, b"a2");
+    let payloads = |events: &[Event]| -> Vec<Bytes> {
+        events.iter().map(|e| Content::decode(&e.content).expect("content").payload).collect()
+    };
+    assert_eq!(payloads(world.store.events(&stream())), ["a1", "a2"]);
+    assert_eq!(world.read_all(), world.store.events(&stream()));
+}
+
+#[test]
+fn an_event_over_the_limit_is_an_error_of_its_writer() {
+    let mut world = World::new();
+    world.append(1, &vec![0; EVENT_BYTES_MAX]);
+    assert_eq!(world.failures(), [(1, "too-large")]);
+    world.append(2, b"small");
+    assert_eq!(world.store.events(&stream()).len(), 1);
+}
+
+#[test]
+fn a_store_of_a_newer_format_is_not_touched() {
+    let mut world = World::new();
+    world.append(1, b"a1");
+    let mut row = crate::wire::codec::Writer::new();
+    row.begin_map().u64(0).u64(rows::FORMAT + 1).end();
+    let (table, key, value) = (Table::Device, rows::key_of_device(), row.finish().into());
+    world.disk.commit(vec![Write::Put { table, key, value }]);
+    let before = world.disk.clone();
+    world.restart();
+    world.append(2, b"refused");
+    assert_eq!(world.device.failure(), Some("outdated-app"));
+    assert_eq!(world.failures(), [(2, "outdated-app")]);
+    assert_eq!(world.disk, before);
+}
