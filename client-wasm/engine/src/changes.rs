@@ -24,7 +24,7 @@ pub struct Changes {
     /// Refused ones.
     rejected: usize,
     /// When the rejections of this engine's life were heard of, by the wall clock.
-    rejected_at: Vec<(EventId, f64)>,
+    rejected_at: Vec<(StreamName, EventId, f64)>,
     connection: ConnectionValue,
     storage: StorageValue,
     status: Option<StatusValue>,
@@ -129,8 +129,8 @@ impl Changes {
             Notice::Rejected { stream, rejections } => {
                 let now = clock.wall_time(clock.now());
                 for rejection in rejections {
-                    if self.learned(rejection.id).is_none() {
-                        self.rejected_at.push((rejection.id, now));
+                    if self.learned(stream, rejection.id).is_none() {
+                        self.rejected_at.push((stream.clone(), rejection.id, now));
                     }
                 }
                 let value = |rejection| RejectionValue::new(stream, rejection, Some(now));
@@ -193,8 +193,8 @@ impl Changes {
     }
 
     /// When this engine heard of a rejection.
-    fn learned(&self, id: EventId) -> Option<f64> {
-        self.rejected_at.iter().find(|(known, _)| *known == id).map(|(_, at)| *at)
+    fn learned(&self, stream: &StreamName, id: EventId) -> Option<f64> {
+        self.rejected_at.iter().find(|(of, known, _)| (of, *known) == (stream, id)).map(|(.., at)| *at)
     }
 
     /// The storage does not do what it should.
@@ -232,7 +232,7 @@ impl Changes {
         let rejections = device.rejections();
         let values = rejections
             .iter()
-            .map(|(stream, rejection)| RejectionValue::new(stream, rejection, self.learned(rejection.id)));
+            .map(|(stream, rejection)| RejectionValue::new(stream, rejection, self.learned(stream, rejection.id)));
         to_js(&values.collect::<Vec<_>>())
     }
 
