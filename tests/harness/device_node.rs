@@ -84,6 +84,8 @@ pub struct DeviceNode {
     /// Whether it is in use: a slot for a clone is not before the clone is made.
     pub used: bool,
     machine: Option<Device>,
+    /// Its user keeps it offline.
+    pub away: bool,
     /// Its profile.
     pub disk: Disk,
     /// An older copy of its profile.
@@ -109,6 +111,7 @@ impl DeviceNode {
             rng: Rng::new(seed),
             used: false,
             machine: None,
+            away: false,
             disk: Disk::default(),
             saved: None,
             streams: streams.to_vec(),
@@ -131,6 +134,7 @@ impl DeviceNode {
     }
     fn switch_on(&mut self) {
         self.used = true;
+        self.away = false;
         self.starts += 1;
         self.machine = Some(Device::new(self.rng.seed(), Options { relay: true, wants_token: false }));
         self.wake = None;

@@ -32,7 +32,8 @@ pub struct Scenario {
 pub fn scenarios() -> Vec<Scenario> {
     let scenario = |name, appends: &[usize], budget: Budget| Scenario {
         name,
-        budget: Budget { appends: appends.to_vec(), ..budget },
+        // In the model a device connects when it likes.
+        budget: Budget { appends: appends.to_vec(), absences: 3, ..budget },
         streams: vec!["s"],
         ..Scenario::default()
     };
@@ -84,6 +85,7 @@ pub fn mixed() -> Scenario {
             appends: vec![8, 8, 6],
             clone_appends: Some(4),
             cuts: 6,
+            absences: 4,
             relay_crashes: 2,
             relay_losses: 1,
             relay_restores: 1,
@@ -130,7 +132,7 @@ struct Taste {
     steps: usize,
 }
 
-const KINDS: usize = 12;
+const KINDS: usize = 13;
 
 impl Taste {
     fn draw(world: &mut World) -> Taste {
@@ -155,6 +157,7 @@ impl Taste {
             Action::RelayCrash | Action::RelayDrain | Action::RelayLoses => 8,
             Action::RelayBackup | Action::RelayRestore | Action::NewEpochs | Action::Trim(_) => 9,
             Action::DeviceCrash(_) | Action::DiskFills(_) | Action::DiskFrees(_) | Action::DiskFails(_) => 10,
+            Action::Leaves(_) | Action::Returns(_) => 12,
             Action::DeviceSaves(_) | Action::DeviceRestores(_) | Action::DeviceWiped(_) | Action::Clone => 11,
         }
     }

@@ -66,6 +66,10 @@ pub enum Action {
     Cut(Connection),
     /// The device gives its socket up and dials again.
     Abandon(usize),
+    /// The device goes offline, for as long as it likes.
+    Leaves(usize),
+    /// It comes back.
+    Returns(usize),
     /// A lane is silent for a minute or more.
     Silence(Connection, Way),
     /// The relay's process dies and is started again.
@@ -111,6 +115,8 @@ pub struct Budget {
     pub clone_appends: Option<usize>,
     /// Connections that break, are given up, or fall silent.
     pub cuts: usize,
+    /// Devices that go offline.
+    pub absences: usize,
     /// The relay's process dies or restarts.
     pub relay_crashes: usize,
     /// The relay's disk is lost.
@@ -269,6 +275,11 @@ impl World {
             }
             if is_free(left.cuts) {
                 actions.push(Action::Abandon(device));
+            }
+            if node.away {
+                actions.push(Action::Returns(device));
+            } else if is_free(left.absences) {
+                actions.push(Action::Leaves(device));
             }
             if is_free(left.device_crashes) {
                 actions.push(Action::DeviceCrash(device));
@@ -462,6 +473,15 @@ impl World {
 
     fn device_fault(&mut self, action: Action) {
         match action {
+            Action::Leaves(device) => {
+                self.left.absences = self.left.absences.saturating_sub(1);
+                self.devices[device].away = true;
+                self.devices[device].handle_input(self.now, Input::Disconnect);
+            }
+            Action::Returns(device) => {
+                self.devices[device].away = false;
+                self.devices[device].handle_input(self.now, Input::Connect);
+            }
             Action::DeviceCrash(device) => {
                 self.left.device_crashes = self.left.device_crashes.saturating_sub(1);
                 let landed = self.rng.percent(50);
@@ -751,6 +771,7 @@ impl World {
         for device in 0..self.devices.len() {
             self.devices[device].disk.full = false;
             self.devices[device].disk.failing = false;
+            self.devices[device].away = false;
             if self.devices[device].used && !self.devices[device].is_on() {
                 self.start(device);
             }
