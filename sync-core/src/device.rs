@@ -1,7 +1,7 @@
 //! The device: a local event log and a consumer offset for each stream it follows.
 //!
 //! `input.rs` and `output.rs` are all that it can be told and all that it asks for. Inside: `session.rs` the connection,
-//! `stream.rs` a stream and its own events, `sending.rs` what goes to the relay, `reconciling.rs` what the relay says of
+//! `stream.rs` a stream and its own events, `step.rs` what a step ends with, `sending.rs` what goes to the relay, `reconciling.rs` what the relay says of
 //! own events, `applying.rs` what comes from the log, `folding.rs` how its rows stay few, `healing.rs` what a log that is gone had, `causes.rs` order across
 //! streams, `opening.rs` and `rows.rs` the local store.
 
@@ -18,6 +18,7 @@ mod reconciling;
 mod rows;
 mod sending;
 mod session;
+mod step;
 mod stream;
 
 pub use input::{Append, Input, Socket, StorageError};
@@ -33,12 +34,12 @@ use crate::wire::{Access, Down, Message, Subscribed, Up};
 use applying::Next;
 use bytes::Bytes;
 use causes::{Asked, Others};
-use io::{Effect, Io};
+use io::Io;
 use opening::{Deferred, Start};
 use rows::OwnEvent;
 use session::Session;
 use std::collections::VecDeque;
-use stream::{Held, Life, Link, Phase, Stream};
+use stream::{Held, Life, Phase, Stream};
 
 /// A link that was given up so often without progress is a broken relay's: the connection is dropped and backed off.
 const ASKS_MAX: u32 = 5;
@@ -494,214 +495,6 @@ impl Device {
             if self.asked.get(&name).is_none_or(due) {
                 self.asked.insert(name.clone(), Asked { socket, at: self.io.now, bound: None });
                 self.refresh(&name);
-            }
-        }
-    }
-
-    // ------------------------------------------------------------------------------------------------- end of a step
-
-    /// Lets every touched stream do what it now can, then writes what changed.
-    fn finish_step(&mut self) {
-        // A stream that moved may let others go on, which may let it go on: each round moves something.
-        while let Some(name) = self.touched.pop_first() {
-            let Some(mut stream) = self.streams.remove(&name) else { continue };
-            let before = (stream.record.cursor, stream.outbox.len(), stream.strays.len(), stream.heal.len());
-            self.look_at(&mut stream);
-            let moved = before != (stream.record.cursor, stream.outbox.len(), stream.strays.len(), stream.heal.len());
-            if stream.dirty {
-                stream.dirty = false;
-                self.dirty.insert(name.clone());
-            }
-            self.streams.insert(name, stream);
-            if moved {
-                self.advances += 1;
-                self.touch_blocked();
-            }
-        }
-        if self.options.relay && self.streams.values().any(|s| s.opened || s.has_work()) {
-            self.session.want(&mut self.io);
-        }
-        self.session.tell(&mut self.io);
-        // What was put off until a transaction is stored may have none to wait for.
-        self.run_deferred();
-        self.commit();
-        self.wake();
-    }
-
-    /// Streams that wait for another: with batches held, or with own events whose causes have no offset yet.
-    fn touch_blocked(&mut self) {
-        let waits = |s: &Stream| s.link.as_ref().is_some_and(|link| !link.held.is_empty()) || s.has_work();
-        let waiting = self.streams.values().filter(|s| s.link.is_some() && waits(s)).map(|s| s.name.clone());
-        self.touched.extend(waiting);
-    }
-
-    fn look_at(&mut self, stream: &mut Stream) {
-        if !stream.is_ready() {
-            return self.tell(stream);
-        }
-        let wanted = stream.opened || stream.has_work();
-        if wanted && stream.link.is_none() && stream.error.is_none() && self.session.is_live() {
-            stream.link = Some(Link::asking());
-            self.session.send(&Up::Subscribe(stream.subscribe()), &mut self.io);
-        }
-        let cursor = stream.record.cursor;
-        if self.release(stream) == Next::AskAgain {
-            self.ask_again(stream);
-            self.touched.insert(stream.name.clone());
-        }
-        stream.caught_up(&mut self.io);
-        if stream.record.cursor != cursor {
-            stream.advanced = self.advances;
-        }
-        let others = Others { streams: &self.streams, names: &self.names, asked: &self.asked };
-        stream.pump(&mut self.session, &others, &mut self.io);
-        stream.fold(&mut self.io);
-        if !stream.opened && !stream.has_work() {
-            self.let_go(stream);
-        }
-        self.tell(stream);
-    }
-
-    /// Applies what came, as far as its causes are here.
-    fn release(&mut self, stream: &mut Stream) -> Next {
-        loop {
-            let Some(held) = stream.link.as_mut().and_then(|link| link.held.pop_front()) else {
-                if let Some(link) = &mut stream.link {
-                    link.held_since = None;
-                }
-                return Next::On;
-            };
-            let cursor = stream.record.cursor;
-            if held.events.after > cursor {
-                return Next::AskAgain;
-            }
-            let Some(events) = self.read_events(stream, &held) else { return Next::AskAgain };
-            let others = Others { streams: &self.streams, names: &self.names, asked: &self.asked };
-            let waits = |event: &Event| {
-                let missing = others.missing(event, held.frame);
-                missing.is_some_and(|name| !others.waits_for(&name, &stream.name))
-            };
-            let ready = events.iter().position(waits).unwrap_or(events.len());
-            let upto =
-                if ready == events.len() { held.events.upto } else { Offset(events[ready].offset.0 - 1).max(cursor) };
-            let all = ready == events.len();
-            let next = if upto > cursor {
-                stream.apply(events.into_iter().take(ready).collect(), upto, &mut self.io)
-            } else {
-                Next::On
-            };
-            let Some(link) = stream.link.as_mut() else { return next };
-            if all {
-                link.unconfirmed_bytes += held.bytes;
-            } else {
-                link.held.push_front(held);
-                link.held_since.get_or_insert(self.io.now);
-                return next;
-            }
-            if next == Next::AskAgain {
-                return next;
-            }
-        }
-    }
-
-    /// The events of a batch behind the cursor. `None`: one of them is said to be this device's and is not.
-    fn read_events(&mut self, stream: &mut Stream, held: &Held) -> Option<Vec<Event>> {
-        let cursor = stream.record.cursor;
-        let mut events = vec![];
-        let mut last = held.events.after;
-        for run in &held.events.runs {
-            let Some(read) = run.events(|id, tag| stream.own_content(id, tag)) else {
-                // Seen before: its content is in the log, and the batch is a repeat up to here.
-                if Offset(run.offset.0 + run.bodies.len() as u64 - 1) <= cursor {
-                    continue;
-                }
-                stream.suspect = true;
-                return None;
-            };
-            for event in read {
-                if event.offset <= last || event.offset > held.events.upto {
-                    return None;
-                }
-                last = event.offset;
-                if event.offset > cursor {
-                    events.push(event);
-                }
-            }
-        }
-        Some(events)
-    }
-
-    fn rejected_of(&self, name: &StreamName) -> usize {
-        let from = (name.clone(), EventId { producer: ProducerId::default(), sequence: 0 });
-        self.io.rejections.iter_from(&from).take_while(|((stream, _), _)| stream == name).count()
-    }
-
-    /// Tells pages how a stream stands, if that changed.
-    fn tell(&mut self, stream: &mut Stream) {
-        let state = stream.state(self.rejected_of(&stream.name));
-        if stream.told.as_ref() != Some(&state) {
-            stream.told = Some(state.clone());
-            self.io.notice(Notice::Stream { stream: stream.name.clone(), state });
-        }
-    }
-
-    fn commit(&mut self) {
-        if self.dirty.is_empty() && !self.io.may_commit() || self.io.is_committing() {
-            return;
-        }
-        for name in std::mem::take(&mut self.dirty).into_members() {
-            let Some(stream) = self.streams.get(&name) else { continue };
-            self.io.put(Table::Streams, name.as_str().as_bytes().to_vec(), stream.record.encode());
-            self.io.after_commit(Effect::Durable { stream: name, record: Box::new(stream.record.clone()) });
-        }
-        self.io.commit();
-    }
-
-    fn committed(&mut self, transaction: u64) {
-        for effect in self.io.committed(transaction) {
-            match effect {
-                Effect::Notice(notice) => self.io.notice(notice),
-                Effect::Durable { stream: name, record } => {
-                    if let Some(stream) = self.streams.get_mut(&name) {
-                        stream.durable = *record;
-                    }
-                    self.touched.insert(name);
-                }
-            }
-        }
-        self.confirm();
-        self.run_deferred();
-    }
-
-    /// Tells the relay what is applied and committed, before the window is used up. One message for many events.
-    fn confirm(&mut self) {
-        let unconfirmed: usize =
-            self.streams.values().filter_map(|s| s.link.as_ref()).map(|l| l.unconfirmed_bytes).sum();
-        if unconfirmed < self.session.window_bytes / 8 || !self.session.is_live() {
-            return;
-        }
-        for stream in self.streams.values_mut() {
-            let Some(link) = stream.link.as_mut().filter(|link| link.unconfirmed_bytes > 0) else { continue };
-            // Only what is on stable storage; what is not yet is confirmed with the next transaction.
-            if stream.durable.cursor == stream.record.cursor {
-                link.unconfirmed_bytes = 0;
-            }
-            let applied = Up::Applied { stream: stream.name.clone(), cursor: stream.durable.cursor };
-            self.session.send(&applied, &mut self.io);
-        }
-    }
-
-    fn wake(&mut self) {
-        let held = self.streams.values().filter_map(|s| s.link.as_ref()?.held_since).map(|at| {
-            let asked = self.asked.values().map(|asked| asked.at).max();
-            asked.map_or(at, |asked| asked.max(at)).plus(HELD_MS_MAX)
-        });
-        let folds = self.streams.values().filter(|s| s.is_ready()).filter_map(|s| s.folding.due());
-        let due = held.chain(self.session.due()).chain(folds).min();
-        if due != self.woken_at || due.is_some_and(|due| due <= self.io.now) {
-            self.woken_at = due;
-            if let Some(due) = due {
-                self.io.outputs.push_back(Output::WakeAt(due.max(self.io.now.plus(1))));
             }
         }
     }
