@@ -81,7 +81,9 @@ impl Oracle {
         let open = |(event, own): &(sync_core::event::Event, Own)| {
             (!matches!(own, Own::Refused | Own::Void | Own::Seen)).then(|| birth_of(&event.content)).flatten()
         };
-        let needs = dependent.then(|| node.pending(stream).iter().filter_map(open).last()).flatten();
+        // Before the stream is loaded nobody can tell what the event will be on top of.
+        let is_loaded = node.state(stream).is_some_and(|state| state.loaded);
+        let needs = (dependent && is_loaded).then(|| node.pending(stream).iter().filter_map(open).last()).flatten();
         self.born.push(Born { device, stream: stream.clone(), past, needs });
     }
     /// Own events that wait for the disk.

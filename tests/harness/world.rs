@@ -285,8 +285,11 @@ impl World {
                 actions.push(Action::DeviceCrash(device));
             }
             if is_free(left.device_restores) {
-                actions.push(Action::DeviceSaves(device));
-                if node.saved.as_ref().is_some_and(|saved| !saved.same_rows(&node.disk)) {
+                let same = node.saved.as_ref().map(|saved| saved.same_rows(&node.disk));
+                if same != Some(true) {
+                    actions.push(Action::DeviceSaves(device));
+                }
+                if same == Some(false) {
                     actions.push(Action::DeviceRestores(device));
                 }
             }
@@ -341,8 +344,11 @@ impl World {
             actions.push(Action::RelayLoses);
         }
         if left.relay_restores > 0 {
-            actions.push(Action::RelayBackup);
-            if self.backup.as_ref().is_some_and(|backup| backup.version != self.relay.store.version) {
+            let same = self.backup.as_ref().map(|backup| backup.version == self.relay.store.version);
+            if same != Some(true) {
+                actions.push(Action::RelayBackup);
+            }
+            if same == Some(false) {
                 actions.push(Action::RelayRestore);
             }
         }
