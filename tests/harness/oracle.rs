@@ -263,7 +263,8 @@ impl Oracle {
                 return broken(3, format!("birth {birth} is in the log of {stream}, not of {}", born.stream));
             }
             let early = before.iter().find(|earlier| self.born[**earlier as usize].past.contains(birth));
-            if let Some(early) = early.filter(|_| !excused) {
+            // What one copy of a profile threw away another may still send (the model's README, not settled).
+            if let Some(early) = early.filter(|_| !excused && !self.thrown_away.contains(birth)) {
                 return broken(8, format!("birth {early} stands before birth {birth}, which its author had seen"));
             }
             if let Some(needs) = born.needs.filter(|needs| !before.contains(needs) && !excused) {
