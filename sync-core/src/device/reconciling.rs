@@ -3,10 +3,10 @@
 use super::io::Io;
 use super::output::{Notice, Own, Rejection, Table};
 use super::rows::{StrayRow, range_of};
+use super::sending::NEED_GONE;
 use super::stream::{Link, Phase, Stream};
 use crate::digest;
 use crate::ids::*;
-use crate::relay::store::DEPENDS_ON_REJECTED;
 use crate::sorted::SortedSet;
 use crate::wire::{Known, Refusal, Verdict};
 
@@ -84,7 +84,7 @@ impl Stream {
             known.refused.iter().find(|f| (f.sequence, f.tag) == (sequence, tag)).cloned()
         };
         let mut gone = SortedSet::new();
-        for (sequence, own) in std::mem::take(&mut self.outbox).into_entries() {
+        for (sequence, mut own) in std::mem::take(&mut self.outbox).into_entries() {
             let (Some(tag), Some(tag_before)) = (self.own_tag(sequence), self.own_tag(sequence - 1)) else { continue };
             let id = EventId { producer: old, sequence };
             // Under another id the relay is not asked whether it has what the event was made on top of.
@@ -92,9 +92,10 @@ impl Stream {
                 gone.contains(&needed)
                     || needed.producer == old && matches!(self.own(needed.sequence), Own::Refused | Own::Void)
             };
-            let depends = || Refusal { sequence, tag, code: DEPENDS_ON_REJECTED.into(), reason: String::new() };
-            let orphan = own.needs.is_some_and(is_gone).then(depends);
-            if let Some(f) = refused(sequence, tag).or(orphan) {
+            if let Some((needed, _)) = own.needs.filter(|needs| is_gone(*needs)) {
+                own.needs = Some((needed, NEED_GONE));
+            }
+            if let Some(f) = refused(sequence, tag) {
                 self.list(Rejection { id, code: f.code, reason: f.reason, content: own.content }, io);
                 gone.insert(id);
                 continue;

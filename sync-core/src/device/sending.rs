@@ -16,6 +16,10 @@ use crate::wire::{Access, Heal, Item, Publish, Turn, Up};
 /// Bytes that may wait in the socket's own buffer: more would delay what is written next.
 const BUFFERED_BYTES_MAX: usize = 256 * 1024;
 
+/// In place of the tag of what a stray needs: this device refused or threw it away, so only a copy of this device can have
+/// sent both.
+pub(super) const NEED_GONE: Tag = Tag::ZERO;
+
 impl Stream {
     /// Sends what may be sent now. Everything that leaves was committed before (R1, R14).
     pub(super) fn pump(&mut self, session: &mut Session, others: &Others<'_>, io: &mut Io) {
@@ -158,6 +162,10 @@ impl Stream {
         if needed.is_some_and(|(id, _)| self.strays.iter().any(|other| other.id == id)) {
             return false;
         }
+        if taken && stray.own.needs.is_some_and(|(_, tag)| tag == NEED_GONE) {
+            self.reject_stray(stray.id, io);
+            return true;
+        }
         let Ready::Now(causes) = others.stamp_own(&stray.own.causes) else { return false };
         let needs = stray.own.needs.filter(|_| needed.is_none()).map(|(id, tag)| (id.sequence, tag));
         let id = match taken {
@@ -263,6 +271,16 @@ impl Stream {
         true
     }
 
+    fn reject_stray(&mut self, id: EventId, io: &mut Io) {
+        self.list_stray(id, io);
+        self.reject_dependents(id, io);
+    }
+    fn list_stray(&mut self, id: EventId, io: &mut Io) {
+        let Some(stray) = self.forget_stray(id, io) else { return };
+        let (code, reason) = (DEPENDS_ON_REJECTED.into(), String::new());
+        self.list(Rejection { id, code, reason, content: stray.own.content }, io);
+    }
+
     /// Events that were made on top of an own event of a given-up id which was refused: the relay cannot know.
     pub(super) fn reject_dependents(&mut self, id: EventId, io: &mut Io) {
         let mut refused = vec![id];
@@ -271,11 +289,8 @@ impl Stream {
             let strays: Vec<EventId> = self.strays.iter().filter(|s| needs(&s.own)).map(|s| s.id).collect();
             let own: Vec<Sequence> = self.outbox.iter().filter(|(_, own)| needs(own)).map(|(s, _)| *s).collect();
             for stray in strays {
-                let Some(stray) = self.forget_stray(stray, io) else { continue };
-                refused.push(stray.id);
-                let content = stray.own.content;
-                let (code, reason) = (DEPENDS_ON_REJECTED.into(), String::new());
-                self.list(Rejection { id: stray.id, code, reason, content }, io);
+                self.list_stray(stray, io);
+                refused.push(stray);
             }
             for sequence in own {
                 self.reject(sequence, DEPENDS_ON_REJECTED, "", io);
