@@ -1,4 +1,4 @@
-/** (b) Both write offline and reload; (h) the demo opens with neither relay nor network. */
+/** (b) Both write offline and reload, or begin offline; (h) the demo opens with neither relay nor network. */
 import { expect, it } from "vitest";
 import { countEach, createNote, goToEnd, openNote, savedBadge, shownText, SOON_MS, textField, waitForDevice, waitForEqualTexts, waitForPart, waitForRelay } from "./support/note.js";
 import { World } from "./support/world.js";
@@ -42,6 +42,30 @@ it("what both wrote offline, before and after a reload, is on both screens in th
 
   const third = await (await world.device("cleo")).start(`#/notes/${note}`);
   await waitForEqualTexts([annPage, third]);
+  world.expectNoProblems();
+});
+
+it("notes that both made offline, in a list that nobody had begun, are in both lists", async () => {
+  const world = await World.create();
+  const devices = [await world.device("ann"), await world.device("ben")];
+  const pages = await Promise.all(devices.map((device) => device.start()));
+  await Promise.all(pages.map((page) => page.getByText("No notes yet.").waitFor({ timeout: SOON_MS })));
+  for (const { cable } of devices) cable.cut();
+  await Promise.all(pages.map(async (page, index) => {
+    await createNote(page, `Made by ${index}`);
+    await goToEnd(page);
+    await page.keyboard.type(`Text of ${index}`);
+    await waitForDevice(page);
+  }));
+  for (const { cable } of devices) cable.plug();
+  for (const page of pages) {
+    for (const [index] of pages.entries()) {
+      await openNote(page, `Made by ${index}`);
+      await waitForPart(page, `Text of ${index}`);
+    }
+    expect(await page.locator(".row").count()).toBe(2);
+  }
+  await Promise.all(pages.map(waitForRelay));
   world.expectNoProblems();
 });
 

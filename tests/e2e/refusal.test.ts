@@ -56,6 +56,29 @@ it("a refused comment is undone and explained, survives a reload, and can be cor
 const comments = (page: Page): Locator => page.getByRole("region", { name: "Comments" });
 const reason = (page: Page): Locator => comments(page).getByText(REASON);
 
+it("refused comments of two notes are told apart", async () => {
+  const world = await World.create();
+  const page = await (await world.device("ann")).start();
+  // Each is the first event of its stream: within its stream only is a number unique.
+  for (const title of ["East", "West"]) {
+    await createNote(page, title);
+    await say(page, `Spam from ${title}`);
+    await reason(page).waitFor({ timeout: SOON_MS });
+  }
+  await page.getByRole("button", { name: "2 refused" }).click();
+  const listed = page.getByRole("dialog", { name: "Refused by the relay" }).getByLabel("Your comment, to correct");
+  await expect.poll(() => listed.evaluateAll((fields) => fields.map((field) => (field as HTMLInputElement).value).sort())).toEqual(["Spam from East", "Spam from West"]);
+  await page.getByRole("button", { name: "Close" }).click();
+  await comments(page).getByRole("button", { name: "Forget it" }).click();
+  await page.getByRole("button", { name: "1 refused" }).waitFor({ timeout: SOON_MS });
+  await openNote(page, "East");
+  expect(await comments(page).getByLabel("Your comment, to correct").inputValue()).toBe("Spam from East");
+  await page.reload();
+  await page.getByRole("button", { name: "1 refused" }).waitFor({ timeout: SOON_MS });
+  expect(await comments(page).getByLabel("Your comment, to correct").inputValue()).toBe("Spam from East");
+  world.expectNoProblems();
+});
+
 async function say(page: Page, text: string): Promise<void> {
   await page.getByLabel("Comment", { exact: true }).fill(text);
   await page.getByRole("button", { name: "Send", exact: true }).click();
