@@ -241,15 +241,18 @@ impl Oracle {
         Ok(())
     }
 
-    /// A discard counts once no row holds the event any more.
+    /// A discard counts once no row holds the event any more. One that a crash has undone ends with the event in the log.
     fn settle_discards(&mut self, devices: &[DeviceNode]) {
-        let (discarded, waiting) = std::mem::take(&mut self.discarding).into_iter().partition(|(device, birth)| {
-            let held = devices[*device].disk.births(&[Table::Outbox], None);
-            !held.contains(birth)
-        });
+        let mut waiting = BTreeSet::new();
+        for (device, birth) in std::mem::take(&mut self.discarding) {
+            let disk = &devices[device].disk;
+            if disk.births(&[Table::Outbox], None).contains(&birth) || disk.births_under_way().contains(&birth) {
+                waiting.insert((device, birth));
+            } else if !disk.births(&RESTORABLE, None).contains(&birth) {
+                self.discarded.insert(birth);
+            }
+        }
         self.discarding = waiting;
-        let discarded: BTreeSet<(usize, Birth)> = discarded;
-        self.discarded.extend(discarded.into_iter().map(|(_, birth)| birth));
     }
 
     /// No event twice, none before what its author had seen, none whose need is not there.
