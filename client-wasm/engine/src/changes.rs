@@ -1,11 +1,10 @@
 //! What the listener is told: the device's notices as events, and the status that follows from them.
 
 use crate::js_error::{ErrorInfo, storage_code};
-use crate::js_value::*;
+use crate::js_value::{self, ConnectionValue, StatusValue, StorageValue};
 use crate::streams::{StreamEntry, Streams};
 use crate::timer::Clock;
 use sync_core::device::{Connection, Device, Input, Notice, StorageError, StreamState};
-use sync_core::event::Event;
 use sync_core::ids::*;
 use sync_core::time::Millis;
 use wasm_bindgen::JsValue;
@@ -65,13 +64,13 @@ impl Changes {
     }
 
     /// Tells the listener something.
-    pub fn tell(&mut self, event: &EngineEvent<'_>) {
-        self.told.push(to_js(event));
+    pub fn tell(&mut self, event: JsValue) {
+        self.told.push(event);
     }
 
     /// A line for developers.
     pub fn log(&mut self, level: &'static str, message: &str) {
-        self.tell(&EngineEvent::Log { level, message });
+        self.tell(js_value::log(level, message));
     }
 
     /// Whether what is handed in now would not be saved.
@@ -101,30 +100,22 @@ impl Changes {
         self.is_stale = true;
         match notice {
             Notice::Appended { write, stream, event } => {
-                let event = LogEvent::logged(event, None, &self.streams);
-                let told = to_js(&EngineEvent::Appended { stream: Text(stream), write: *write, event });
-                self.told.push(told);
+                let event = js_value::log_event(event, None, None, &self.streams);
+                self.tell(js_value::appended(stream, *write, event));
                 self.saved(stream);
             }
             Notice::Failed { write, stream, code } => {
-                self.tell(&failed(stream, *write, code));
+                self.tell(js_value::failed(stream, *write, code));
                 self.saved(stream);
             }
             Notice::Applied { stream, epoch, after, upto, check, events } => {
                 let entry = self.streams.entry(stream);
                 let checks = entry.applied.follow(*epoch, *after, (*upto, *check), events);
-                let told = to_js(&EngineEvent::Applied {
-                    stream: Text(stream),
-                    epoch: Text(epoch),
-                    after: after.0,
-                    upto: upto.0,
-                    check: Text(check),
-                    events: logged(events, checks, &self.streams),
-                });
-                self.told.push(told);
+                let events = js_value::logged(events, checks, &self.streams);
+                self.tell(js_value::applied(stream, *epoch, *after, (*upto, *check), events));
             }
             Notice::Accepted { stream, ids } => {
-                self.tell(&EngineEvent::Accepted { stream: Text(stream), ids: ids.iter().map(Text).collect() });
+                self.tell(js_value::accepted(stream, ids));
             }
             Notice::Rejected { stream, rejections } => {
                 let now = clock.wall_time(clock.now());
@@ -133,15 +124,14 @@ impl Changes {
                         self.rejected_at.push((stream.clone(), rejection.id, now));
                     }
                 }
-                let value = |rejection| RejectionValue::new(stream, rejection, Some(now));
-                let rejections = rejections.iter().map(value).collect();
-                self.tell(&EngineEvent::Rejected { stream: Text(stream), rejections });
+                let values = rejections.iter().map(|rejection| js_value::rejection(stream, rejection, Some(now)));
+                self.tell(js_value::rejected(stream, js_value::list(values)));
             }
             Notice::Renamed { stream, from, to } => {
-                self.tell(&EngineEvent::Renamed { stream: Text(stream), from: Text(from), to: Text(to) });
+                self.tell(js_value::renamed(stream, *from, *to));
             }
             Notice::Reset { stream, epoch } => {
-                self.tell(&EngineEvent::Reset { stream: Text(stream), epoch: Text(epoch) });
+                self.tell(js_value::reset(stream, *epoch));
             }
             Notice::Stream { stream, state } => {
                 self.count(stream, state.pending, state.rejected);
@@ -177,7 +167,7 @@ impl Changes {
         let entry = self.streams.entry(stream);
         entry.told_unsaved = entry.unsaved > 0;
         let is_unsaved = entry.told_unsaved || !lasts;
-        self.tell(&EngineEvent::Stream(StreamValue::new(stream, state, is_unsaved)));
+        self.tell(js_value::stream(stream, state, is_unsaved));
     }
 
     /// One write less is on its way to the disk.
@@ -232,8 +222,8 @@ impl Changes {
         let rejections = device.rejections();
         let values = rejections
             .iter()
-            .map(|(stream, rejection)| RejectionValue::new(stream, rejection, self.learned(stream, rejection.id)));
-        to_js(&values.collect::<Vec<_>>())
+            .map(|(stream, rejection)| js_value::rejection(stream, rejection, self.learned(stream, rejection.id)));
+        js_value::list(values)
     }
 
     /// Tells how the device stands, if that is not what was told last.
@@ -263,13 +253,8 @@ impl Changes {
 
     fn publish_if_new(&mut self, status: StatusValue) {
         if self.status.as_ref() != Some(&status) {
-            self.tell(&EngineEvent::Status(status.clone()));
+            self.tell(status.to_js());
             self.status = Some(status);
         }
     }
-}
-
-/// Events of the log with their checks.
-pub fn logged<'a>(events: &'a [Event], checks: Vec<Option<Check>>, streams: &'a Streams) -> Vec<LogEvent<'a>> {
-    events.iter().zip(checks).map(|(event, check)| LogEvent::logged(event, check, streams)).collect()
 }

@@ -3,7 +3,7 @@
 
 use crate::changes::Changes;
 use crate::js_error::EngineError;
-use crate::js_value::EngineEvent;
+use crate::js_value;
 use crate::questions::{Answer, Question, Questions};
 use crate::quota;
 use crate::storage::Storage;
@@ -180,7 +180,7 @@ impl State {
                 sockets.hang_up(socket);
                 None
             }),
-            Output::NeedsToken { refused } => self.changes.tell(&EngineEvent::NeedsToken { refused }),
+            Output::NeedsToken { refused } => self.changes.tell(js_value::needs_token(refused)),
             Output::WakeAt(at) => self.arm_timer(at),
             Output::Page(page) => self.questions.answer_page(page, &mut self.changes),
             Output::Notice(notice) => self.publish_change(notice),

@@ -1,6 +1,5 @@
 //! Errors as JavaScript sees them: a stable `code`, the same codes as in the package's `errors.ts`, and a message.
 
-use serde::Serialize;
 use sync_core::device::StorageError;
 use wasm_bindgen::prelude::*;
 
@@ -27,11 +26,14 @@ impl From<EngineError> for JsValue {
 }
 
 /// An error inside a status.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ErrorInfo {
-    code: &'static str,
-    message: &'static str,
-    retryable: bool,
+    /// See [`EngineError`].
+    pub code: &'static str,
+    /// In words, for developers.
+    pub message: &'static str,
+    /// It is tried again by itself.
+    pub retryable: bool,
 }
 
 impl ErrorInfo {

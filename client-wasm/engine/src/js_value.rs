@@ -1,121 +1,155 @@
 //! What the engine tells JavaScript, shape by shape: the Rust side of `js/src/engine/engine.ts`.
+//!
+//! Objects are made field by field, by hand: a general serializer would be a tenth of the engine.
 
 use crate::js_error::{ErrorInfo, message};
 use crate::streams::Streams;
 use bytes::Bytes;
-use serde::ser::{Error as _, SerializeMap as _};
-use serde::{Serialize, Serializer};
-use sync_core::device::{Connection, Own, Rejection, StreamState};
-use sync_core::event::{Cause, Content, Event, Kind};
+use js_sys::{Array, Uint8Array};
+use std::fmt::Display;
+use sync_core::device::{Connection, Own, Page, Rejection, StreamState};
+use sync_core::event::{Content, Event, Kind};
 use sync_core::ids::*;
 use sync_core::wire::Access;
-use wasm_bindgen::JsValue;
+use wasm_bindgen::prelude::*;
 
-/// A value as JavaScript gets it: maps as objects, nothing as null, bytes as `Uint8Array`.
-pub fn to_js(value: &impl Serialize) -> JsValue {
-    let serializer = serde_wasm_bindgen::Serializer::new().serialize_maps_as_objects(true);
-    let value = value.serialize(&serializer.serialize_missing_as_null(true));
-    value.expect(
-        "no value of this file has a number beyond 2^53 - 1: offsets are checked on the wire, times by `append`",
-    )
+#[wasm_bindgen]
+extern "C" {
+    #[wasm_bindgen(extends = js_sys::Object)]
+    type Fields;
+    #[wasm_bindgen(method, indexing_setter)]
+    fn set(this: &Fields, key: &str, value: JsValue);
 }
 
-/// Everything that a host is told.
-#[derive(Serialize)]
-#[serde(tag = "type", rename_all = "kebab-case", rename_all_fields = "camelCase")]
-pub enum EngineEvent<'a> {
-    /// Committed in the local log: saved on this device.
-    Appended { stream: Text<'a, StreamName>, write: u64, event: LogEvent<'a> },
-    /// Not saved.
-    Failed { stream: Text<'a, StreamName>, write: u64, code: &'static str, message: &'static str },
-    /// Committed together with the cursor.
-    Applied {
-        stream: Text<'a, StreamName>,
-        epoch: Text<'a, Epoch>,
-        after: u64,
-        upto: u64,
-        check: Text<'a, Check>,
-        events: Vec<LogEvent<'a>>,
-    },
-    /// On stable storage at the relay.
-    Accepted { stream: Text<'a, StreamName>, ids: Vec<Text<'a, EventId>> },
-    /// Refused by the relay.
-    Rejected { stream: Text<'a, StreamName>, rejections: Vec<RejectionValue<'a>> },
-    /// An id changed.
-    Renamed { stream: Text<'a, StreamName>, from: Text<'a, EventId>, to: Text<'a, EventId> },
-    /// The stream has another log.
-    Reset { stream: Text<'a, StreamName>, epoch: Text<'a, Epoch> },
-    /// One stream's whole state.
-    Stream(StreamValue<'a>),
-    /// The device's whole state.
-    Status(StatusValue),
-    /// The host answers with `authenticate`.
-    NeedsToken { refused: bool },
-    /// For developers; never content, never a token.
-    Log { level: &'static str, message: &'a str },
-}
+/// An object of JavaScript that is being made.
+struct Object(Fields);
 
-/// Something that is shown as text.
-pub struct Text<'a, T>(pub &'a T);
-
-impl<T: std::fmt::Display> Serialize for Text<'_, T> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self.0)
+impl Object {
+    fn new() -> Object {
+        Object(js_sys::Object::new().unchecked_into())
+    }
+    fn with(self, key: &str, value: impl Into<JsValue>) -> Object {
+        self.0.set(key, value.into());
+        self
+    }
+    /// A number; none of this file is beyond 2^53 - 1: offsets are checked on the wire, times by `append`.
+    fn number(self, key: &str, value: u64) -> Object {
+        self.with(key, value as f64)
+    }
+    /// Something that is shown as text.
+    fn text(self, key: &str, value: &dyn Display) -> Object {
+        self.with(key, value.to_string())
+    }
+    fn bytes(self, key: &str, value: &Bytes) -> Object {
+        self.with(key, Uint8Array::from(&value[..]))
+    }
+    /// Nothing is null.
+    fn or_null(self, key: &str, value: Option<JsValue>) -> Object {
+        self.with(key, value.unwrap_or(JsValue::NULL))
     }
 }
 
-/// Bytes as one `Uint8Array` of their own.
-pub struct Binary(pub Bytes);
-
-impl Serialize for Binary {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bytes(&self.0)
+impl From<Object> for JsValue {
+    fn from(object: Object) -> JsValue {
+        object.0.into()
     }
 }
 
-/// One event of a log or an outbox.
-#[derive(Serialize)]
-pub struct LogEvent<'a> {
-    id: Text<'a, EventId>,
-    offset: Option<u64>,
-    kind: u8,
-    time: u64,
-    author: Option<&'a str>,
-    payload: Binary,
-    causes: CausesValue<'a>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    state: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    check: Option<String>,
+/// An array of JavaScript.
+pub fn list(values: impl Iterator<Item = JsValue>) -> JsValue {
+    let array = Array::new();
+    for value in values {
+        array.push(&value);
+    }
+    array.into()
 }
 
-impl<'a> LogEvent<'a> {
-    /// An event of the log, with the log's check at its offset where that is known.
-    pub fn logged(event: &'a Event, check: Option<Check>, streams: &'a Streams) -> LogEvent<'a> {
-        let content = readable(&event.content);
-        LogEvent {
-            id: Text(&event.id),
-            offset: (event.offset > Offset::ZERO).then_some(event.offset.0),
-            kind: content.kind as u8,
-            time: content.time.min(Offset::MAX.0),
-            author: event.author.as_deref(),
-            payload: Binary(content.payload),
-            causes: CausesValue { causes: &event.causes, streams },
-            state: None,
-            check: check.map(|check| check.to_string()),
+/// What a host is told begins with its type.
+fn told(kind: &str) -> Object {
+    Object::new().with("type", kind)
+}
+/// The same, of a stream.
+fn told_of(kind: &str, stream: &StreamName) -> Object {
+    told(kind).with("stream", stream.as_str())
+}
+
+/// Committed in the local log: saved on this device.
+pub fn appended(stream: &StreamName, write: u64, event: JsValue) -> JsValue {
+    told_of("appended", stream).number("write", write).with("event", event).into()
+}
+/// Not saved.
+pub fn failed(stream: &StreamName, write: u64, code: &str) -> JsValue {
+    told_of("failed", stream).number("write", write).with("code", code).with("message", message(code)).into()
+}
+/// Committed together with the cursor.
+pub fn applied(stream: &StreamName, epoch: Epoch, after: Offset, upto: (Offset, Check), events: JsValue) -> JsValue {
+    let object = told_of("applied", stream).text("epoch", &epoch).number("after", after.0);
+    object.number("upto", upto.0.0).text("check", &upto.1).with("events", events).into()
+}
+/// On stable storage at the relay.
+pub fn accepted(stream: &StreamName, ids: &[EventId]) -> JsValue {
+    told_of("accepted", stream).with("ids", list(ids.iter().map(|id| id.to_string().into()))).into()
+}
+/// Refused by the relay.
+pub fn rejected(stream: &StreamName, rejections: JsValue) -> JsValue {
+    told_of("rejected", stream).with("rejections", rejections).into()
+}
+/// An id changed.
+pub fn renamed(stream: &StreamName, from: EventId, to: EventId) -> JsValue {
+    told_of("renamed", stream).text("from", &from).text("to", &to).into()
+}
+/// The stream has another log.
+pub fn reset(stream: &StreamName, epoch: Epoch) -> JsValue {
+    told_of("reset", stream).text("epoch", &epoch).into()
+}
+/// The host answers with `authenticate`.
+pub fn needs_token(refused: bool) -> JsValue {
+    told("needs-token").with("refused", refused).into()
+}
+/// For developers; never content, never a token.
+pub fn log(level: &str, message: &str) -> JsValue {
+    told("log").with("level", level).with("message", message).into()
+}
+
+/// Events of the log, with the log's checks at their offsets where those are known.
+pub fn logged(events: &[Event], checks: Vec<Option<Check>>, streams: &Streams) -> JsValue {
+    list(events.iter().zip(checks).map(|(event, check)| log_event(event, check, None, streams)))
+}
+/// Own events that were not seen in the log yet.
+pub fn pending(events: &[(Event, Own)], streams: &Streams) -> JsValue {
+    list(events.iter().map(|(event, own)| log_event(event, None, Some(*own), streams)))
+}
+
+/// One event of a log or an outbox. Causes are by stream name; those of streams that this device has never met are left
+/// out.
+pub fn log_event(event: &Event, check: Option<Check>, own: Option<Own>, streams: &Streams) -> JsValue {
+    let content = readable(&event.content);
+    let offset = (event.offset > Offset::ZERO).then_some((event.offset.0 as f64).into());
+    let mut causes = Object::new();
+    for cause in &event.causes {
+        if let Some(name) = streams.name_of(cause.stream) {
+            let place = Object::new().text("epoch", &cause.epoch).number("offset", cause.offset.0);
+            causes = causes.with(name.as_str(), place);
         }
     }
-    /// An own event that was not seen in the log yet.
-    pub fn own(event: &'a Event, own: Own, streams: &'a Streams) -> LogEvent<'a> {
-        let state = match own {
-            Own::Unsent => Some("unsent"),
-            Own::Sent => Some("sent"),
-            Own::Accepted => Some("accepted"),
-            Own::Owed => Some("owed"),
-            Own::Seen | Own::Refused | Own::Void => None,
-        };
-        LogEvent { state, ..LogEvent::logged(event, None, streams) }
+    let mut object = Object::new().text("id", &event.id).or_null("offset", offset);
+    object = object.with("kind", content.kind as u8).number("time", content.time.min(Offset::MAX.0));
+    object = object.or_null("author", event.author.as_deref().map(JsValue::from_str));
+    object = object.bytes("payload", &content.payload).with("causes", causes);
+    let state = own.and_then(|own| match own {
+        Own::Unsent => Some("unsent"),
+        Own::Sent => Some("sent"),
+        Own::Accepted => Some("accepted"),
+        Own::Owed => Some("owed"),
+        Own::Seen | Own::Refused | Own::Void => None,
+    });
+    if let Some(state) = state {
+        object = object.with("state", state);
     }
+    if let Some(check) = check {
+        object = object.text("check", &check);
+    }
+    object.into()
 }
 
 /// What an author encoded. Rubbish is an application event with nothing in it: none that any definition knows, so the
@@ -124,146 +158,65 @@ fn readable(content: &Bytes) -> Content {
     Content::decode(content).unwrap_or(Content { kind: Kind::Application, time: 0, payload: Bytes::new() })
 }
 
-/// Causes by stream name. Those of streams that this device has never met are left out.
-struct CausesValue<'a> {
-    causes: &'a [Cause],
-    streams: &'a Streams,
+/// A page of the local log with these events.
+pub fn page(page: &Page, events: JsValue) -> JsValue {
+    let object = Object::new().text("epoch", &page.epoch).number("after", page.after.0).number("upto", page.upto.0);
+    object.text("check", &page.check).with("more", page.more).with("events", events).into()
 }
 
-#[derive(Serialize)]
-struct Place<'a> {
-    epoch: Text<'a, Epoch>,
-    offset: u64,
+/// A refused event. `learned`: when this device heard of it, if that was in this engine's life.
+pub fn rejection(stream: &StreamName, rejection: &Rejection, learned: Option<f64>) -> JsValue {
+    let content = readable(&rejection.content);
+    let event_time = content.time.min(Offset::MAX.0);
+    let mut object = Object::new().text("id", &rejection.id).with("stream", stream.as_str());
+    object = object.with("kind", content.kind as u8).with("code", &*rejection.code).with("reason", &*rejection.reason);
+    object = object.with("time", learned.unwrap_or(event_time as f64)).number("eventTime", event_time);
+    object.bytes("payload", &content.payload).into()
 }
 
-impl Serialize for CausesValue<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        for cause in self.causes {
-            if let Some(name) = self.streams.name_of(cause.stream) {
-                let place = Place { epoch: Text(&cause.epoch), offset: cause.offset.0 };
-                map.serialize_entry(name.as_str(), &place).map_err(S::Error::custom)?;
-            }
-        }
-        map.end()
-    }
+/// One stream's state on this device. `unsaved`: something written here is not on this device's disk.
+pub fn stream(stream: &StreamName, state: &StreamState, unsaved: bool) -> JsValue {
+    let phase = match (state.loaded, state.error) {
+        (true, _) => "ready",
+        (false, Some(_)) => "failed",
+        (false, None) => "loading",
+    };
+    let access = match state.access {
+        Access::None => "none",
+        Access::Read => "read",
+        Access::Write => "write",
+    };
+    let saved_on = match (unsaved, state.pending) {
+        (true, _) => "none",
+        (false, 0) => "relay",
+        (false, _) => "device",
+    };
+    let mut object = told_of("stream", stream).with("phase", phase);
+    object = object.with("exists", state.exists.map_or("unknown".into(), JsValue::from_bool));
+    object = object.with("caughtUp", state.caught_up).text("epoch", &state.epoch).number("cursor", state.cursor.0);
+    object = object.or_null("head", state.head.map(|head| (head.0 as f64).into()));
+    object = object.number("pending", state.pending as u64).number("rejected", state.rejected as u64);
+    object = object.with("access", access).with("savedOn", saved_on);
+    object.or_null("error", state.error.map(|code| ErrorInfo::new(code).into())).into()
 }
 
-/// A page of the local log.
-#[derive(Serialize)]
-pub struct PageValue<'a> {
-    pub epoch: Text<'a, Epoch>,
-    pub after: u64,
-    pub upto: u64,
-    pub check: Text<'a, Check>,
-    pub more: bool,
-    pub events: Vec<LogEvent<'a>>,
+/// A stream that this device has, among others.
+pub fn stream_item(name: &StreamName, pending: usize) -> JsValue {
+    Object::new().with("name", name.as_str()).number("pending", pending as u64).into()
 }
 
-/// A refused event.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct RejectionValue<'a> {
-    id: Text<'a, EventId>,
-    stream: Text<'a, StreamName>,
-    kind: u8,
-    code: &'a str,
-    reason: &'a str,
-    time: f64,
-    event_time: u64,
-    payload: Binary,
-}
-
-impl<'a> RejectionValue<'a> {
-    /// `learned`: when this device heard of it, if that was in this engine's life.
-    pub fn new(stream: &'a StreamName, rejection: &'a Rejection, learned: Option<f64>) -> RejectionValue<'a> {
-        let content = readable(&rejection.content);
-        let event_time = content.time.min(Offset::MAX.0);
-        RejectionValue {
-            id: Text(&rejection.id),
-            stream: Text(stream),
-            kind: content.kind as u8,
-            code: &rejection.code,
-            reason: &rejection.reason,
-            time: learned.unwrap_or(event_time as f64),
-            event_time,
-            payload: Binary(content.payload),
-        }
-    }
-}
-
-/// `true`, `false` or `"unknown"`.
-struct Exists(Option<bool>);
-
-impl Serialize for Exists {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self.0 {
-            Some(exists) => serializer.serialize_bool(exists),
-            None => serializer.serialize_str("unknown"),
-        }
-    }
-}
-
-/// One stream's state on this device.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct StreamValue<'a> {
-    stream: Text<'a, StreamName>,
-    phase: &'static str,
-    exists: Exists,
-    caught_up: bool,
-    epoch: Text<'a, Epoch>,
-    cursor: u64,
-    head: Option<u64>,
-    pending: usize,
-    rejected: usize,
-    access: &'static str,
-    saved_on: &'static str,
-    error: Option<ErrorInfo>,
-}
-
-impl<'a> StreamValue<'a> {
-    /// `unsaved`: something written here is not on this device's disk.
-    pub fn new(stream: &'a StreamName, state: &'a StreamState, unsaved: bool) -> StreamValue<'a> {
-        StreamValue {
-            stream: Text(stream),
-            phase: match (state.loaded, state.error) {
-                (true, _) => "ready",
-                (false, Some(_)) => "failed",
-                (false, None) => "loading",
-            },
-            exists: Exists(state.exists),
-            caught_up: state.caught_up,
-            epoch: Text(&state.epoch),
-            cursor: state.cursor.0,
-            head: state.head.map(|head| head.0),
-            pending: state.pending,
-            rejected: state.rejected,
-            access: match state.access {
-                Access::None => "none",
-                Access::Read => "read",
-                Access::Write => "write",
-            },
-            saved_on: if unsaved {
-                "none"
-            } else if state.pending > 0 {
-                "device"
-            } else {
-                "relay"
-            },
-            error: state.error.map(ErrorInfo::new),
-        }
+impl From<ErrorInfo> for JsValue {
+    fn from(error: ErrorInfo) -> JsValue {
+        let object = Object::new().with("code", error.code).with("message", error.message);
+        object.with("retryable", error.retryable).into()
     }
 }
 
 /// The connection, with the time of the next try by the wall clock.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ConnectionValue {
     state: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
     retry_at: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<ErrorInfo>,
 }
 
@@ -288,8 +241,7 @@ impl ConnectionValue {
 }
 
 /// The local storage's state.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, PartialEq)]
 pub struct StorageValue {
     /// `persistent`, `best-effort` or `memory`.
     pub durability: &'static str,
@@ -302,7 +254,7 @@ pub struct StorageValue {
 }
 
 /// The device's state.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct StatusValue {
     pub connection: ConnectionValue,
     pub pending: usize,
@@ -314,14 +266,23 @@ pub struct StatusValue {
     pub storage: StorageValue,
 }
 
-/// A stream that this device has.
-#[derive(Serialize)]
-pub struct StreamItem<'a> {
-    pub name: Text<'a, StreamName>,
-    pub pending: usize,
-}
-
-/// A `failed` event.
-pub fn failed<'a>(stream: &'a StreamName, write: u64, code: &'static str) -> EngineEvent<'a> {
-    EngineEvent::Failed { stream: Text(stream), write, code, message: message(code) }
+impl StatusValue {
+    /// As JavaScript gets it.
+    pub fn to_js(&self) -> JsValue {
+        let mut connection = Object::new().with("state", self.connection.state);
+        if let Some(at) = self.connection.retry_at {
+            connection = connection.with("retryAt", at);
+        }
+        if let Some(error) = self.connection.error {
+            connection = connection.with("error", JsValue::from(error));
+        }
+        let of = &self.storage;
+        let storage = Object::new().with("durability", of.durability);
+        let storage = storage.or_null("usedBytes", of.used_bytes.map(JsValue::from_f64));
+        let storage = storage.or_null("quotaBytes", of.quota_bytes.map(JsValue::from_f64));
+        let storage = storage.or_null("error", of.error.map(JsValue::from));
+        let object = told("status").with("connection", connection).number("pending", self.pending as u64);
+        let object = object.number("rejected", self.rejected as u64).number("behind", self.behind as u64);
+        object.number("unsaved", self.unsaved as u64).with("storage", storage).into()
+    }
 }

@@ -21,17 +21,17 @@ mod web_socket;
 use crate::driver::Driver;
 use crate::indexed_db::{Ended, database_name, delete_database};
 use crate::js_error::EngineError;
-use crate::js_value::{StreamItem, Text, to_js};
 use crate::questions::{Answer, Question};
 use crate::storage::Storage;
 use js_sys::{Function, Promise, Reflect};
 use std::cell::RefCell;
+use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use sync_core::device::{Append, Input, Options, StorageError};
 use sync_core::event::Kind;
 use sync_core::ids::*;
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::JsFuture;
+use wasm_bindgen_futures::{JsFuture, future_to_promise};
 
 #[wasm_bindgen]
 extern "C" {
@@ -54,39 +54,9 @@ impl Engine {
     /// Opens the local data, takes it over, and loads the device. `options`: `{ url, database, user }`, of which `url`
     /// and `user` may be null. Where there is no durable storage it goes on in memory and says so in its status.
     /// Rejects with `outdated-app` if a newer build wrote the local data: then nothing of it is read.
-    pub async fn start(options: JsValue, listener: Function) -> Result<Engine, JsValue> {
-        let url = option(&options, "url");
-        let user = option(&options, "user");
-        let database = database_name(&option(&options, "database").unwrap_or_default(), user.as_deref());
-        // The database may be taken away before there is a driver to tell it to.
-        let ended: Rc<RefCell<(Option<Ended>, Weak<Driver>)>> = Rc::new(RefCell::new((None, Weak::new())));
-        let told = Rc::clone(&ended);
-        let on_end = move |how| {
-            let driver = told.borrow().1.upgrade();
-            match driver {
-                Some(driver) => database_ended(&driver, how),
-                None => told.borrow_mut().0 = Some(how),
-            }
-        };
-        let (storage, why_memory) =
-            Storage::open(&database, on_end).await.map_err(|_| EngineError::new("outdated-app"))?;
-        let options = Options { relay: url.is_some(), wants_token: user.is_some() };
-        let mut seed = [0; 32];
-        get_random_values(&mut seed);
-        let driver = Driver::start(seed, options, url, storage, listener);
-        ended.borrow_mut().1 = Rc::downgrade(&driver);
-        if let Some(how) = ended.borrow_mut().0.take() {
-            database_ended(&driver, how);
-        }
-        if let Some(why) = why_memory {
-            driver.with(|state| state.changes.log("warn", &format!("nothing is kept on this device: {why}")));
-        }
-        JsFuture::from(driver.ask(Question::Loaded)).await?;
-        if quota::is_offline() {
-            driver.feed(Input::Network { online: false });
-        }
-        quota::measure(&driver);
-        Ok(Engine { driver, database })
+    #[wasm_bindgen(unchecked_return_type = "Promise<Engine>")]
+    pub fn start(options: JsValue, listener: Function) -> Promise {
+        promise(Box::pin(async move { Ok(start(options, listener).await?.into()) }))
     }
 
     /// Follows a stream; harmless if it is followed already. Throws `invalid-name`.
@@ -138,8 +108,8 @@ impl Engine {
     }
 
     /// The refused events of all streams.
-    pub async fn rejections(&self) -> Result<JsValue, JsValue> {
-        Ok(self.driver.with(|state| state.changes.rejections(&state.device)))
+    pub fn rejections(&self) -> Promise {
+        Promise::resolve(&self.driver.with(|state| state.changes.rejections(&state.device)))
     }
 
     /// Forgets a rejection. One that is not there is forgotten already.
@@ -192,43 +162,91 @@ impl Engine {
     /// Asks the browser to keep this origin's data, where it lets us ask: in a page. In a worker the page has to ask
     /// (`navigator.storage.persist()`) before it calls this, which then says, and puts into the status, what it got.
     #[wasm_bindgen(js_name = requestPersistence)]
-    pub async fn request_persistence(&self) -> Result<JsValue, JsValue> {
-        let is_persistent = quota::persist().await;
-        quota::measure(&self.driver);
-        Ok(is_persistent.into())
+    pub fn request_persistence(&self) -> Promise {
+        let driver = Rc::clone(&self.driver);
+        promise(Box::pin(async move {
+            let is_persistent = quota::persist().await;
+            quota::measure(&driver);
+            Ok(is_persistent.into())
+        }))
     }
 
     /// The streams of which this device has something, by the beginning of their names.
-    pub async fn streams(&self, prefix: &str) -> Result<JsValue, JsValue> {
+    pub fn streams(&self, prefix: &str) -> Promise {
         let streams = self.driver.with(|state| state.device.streams());
         let entries = streams.iter().filter(|(name, _)| name.as_str().starts_with(prefix));
-        let entries = entries.map(|(name, pending)| StreamItem { name: Text(name), pending: *pending });
-        Ok(to_js(&entries.collect::<Vec<_>>()))
+        Promise::resolve(&js_value::list(entries.map(|(name, pending)| js_value::stream_item(name, *pending))))
     }
 
     /// Ends this engine and deletes the database. Rejects with `storage-unavailable` if another page holds it.
     #[wasm_bindgen(js_name = deleteLocalData)]
-    pub async fn delete_local_data(&self) -> Result<(), JsValue> {
-        let storage = self.driver.with(|state| state.end());
-        if storage.is_some_and(|storage| storage.is_memory()) {
-            return Ok(());
-        }
-        match delete_database(&self.database).await {
-            Ok(true) => Ok(()),
-            Ok(false) | Err(_) => Err(EngineError::new("storage-unavailable").into()),
-        }
+    pub fn delete_local_data(&self) -> Promise {
+        let (driver, database) = (Rc::clone(&self.driver), self.database.clone());
+        promise(Box::pin(async move {
+            let storage = driver.with(|state| state.end());
+            if storage.is_some_and(|storage| storage.is_memory()) {
+                return Ok(JsValue::UNDEFINED);
+            }
+            match delete_database(&database).await {
+                Ok(true) => Ok(JsValue::UNDEFINED),
+                Ok(false) | Err(_) => Err(EngineError::new("storage-unavailable").into()),
+            }
+        }))
     }
 
     /// Ends this engine, once what was handed in is saved.
-    pub async fn stop(&self) -> Result<(), JsValue> {
-        let saved = self.driver.ask(Question::Saved);
+    pub fn stop(&self) -> Promise {
+        let driver = Rc::clone(&self.driver);
+        let saved = driver.ask(Question::Saved);
         let late = timer::after(SAVE_MS_MAX);
         let either = js_sys::Array::of2(&saved, &late);
-        // Whatever came of it, this is the end.
-        let _ = JsFuture::from(Promise::race(&either)).await;
-        self.driver.with(|state| state.end());
-        Ok(())
+        promise(Box::pin(async move {
+            // Whatever came of it, this is the end.
+            let _ = JsFuture::from(Promise::race(&either)).await;
+            driver.with(|state| state.end());
+            Ok(JsValue::UNDEFINED)
+        }))
     }
+}
+
+/// What `Engine::start` does.
+async fn start(options: JsValue, listener: Function) -> Result<Engine, JsValue> {
+    let url = option(&options, "url");
+    let user = option(&options, "user");
+    let database = database_name(&option(&options, "database").unwrap_or_default(), user.as_deref());
+    // The database may be taken away before there is a driver to tell it to.
+    let ended: Rc<RefCell<(Option<Ended>, Weak<Driver>)>> = Rc::new(RefCell::new((None, Weak::new())));
+    let told = Rc::clone(&ended);
+    let on_end = move |how| {
+        let driver = told.borrow().1.upgrade();
+        match driver {
+            Some(driver) => database_ended(&driver, how),
+            None => told.borrow_mut().0 = Some(how),
+        }
+    };
+    let (storage, why_memory) = Storage::open(&database, on_end).await.map_err(|_| EngineError::new("outdated-app"))?;
+    let options = Options { relay: url.is_some(), wants_token: user.is_some() };
+    let mut seed = [0; 32];
+    get_random_values(&mut seed);
+    let driver = Driver::start(seed, options, url, storage, listener);
+    ended.borrow_mut().1 = Rc::downgrade(&driver);
+    if let Some(how) = ended.borrow_mut().0.take() {
+        database_ended(&driver, how);
+    }
+    if let Some(why) = why_memory {
+        driver.with(|state| state.changes.log("warn", &format!("nothing is kept on this device: {why}")));
+    }
+    JsFuture::from(driver.ask(Question::Loaded)).await?;
+    if quota::is_offline() {
+        driver.feed(Input::Network { online: false });
+    }
+    quota::measure(&driver);
+    Ok(Engine { driver, database })
+}
+
+/// A promise of JavaScript for what comes of `work`. Boxed, so that there is one kind of it: each kind is a kilobyte.
+fn promise(work: Pin<Box<dyn Future<Output = Result<JsValue, JsValue>>>>) -> Promise {
+    future_to_promise(work)
 }
 
 /// The database was taken away while in use.

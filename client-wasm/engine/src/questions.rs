@@ -1,8 +1,8 @@
 //! Promises that JavaScript holds, until the device can answer them.
 
-use crate::changes::{Changes, logged};
+use crate::changes::Changes;
 use crate::js_error::{EngineError, storage_code};
-use crate::js_value::{LogEvent, PageValue, Text, to_js};
+use crate::js_value;
 use js_sys::{Function, Promise};
 use sync_core::device::{Device, Page, StorageError};
 use sync_core::ids::*;
@@ -71,15 +71,8 @@ impl Questions {
         let (_, answer) = self.reads.swap_remove(at);
         let entry = changes.streams.entry(&page.stream);
         let checks = entry.paged.follow(page.epoch, page.after, (page.upto, page.check), &page.events);
-        let value = PageValue {
-            epoch: Text(&page.epoch),
-            after: page.after.0,
-            upto: page.upto.0,
-            check: Text(&page.check),
-            more: page.more,
-            events: logged(&page.events, checks, &changes.streams),
-        };
-        answer.settle(Ok(to_js(&value)));
+        let events = js_value::logged(&page.events, checks, &changes.streams);
+        answer.settle(Ok(js_value::page(&page, events)));
     }
 
     /// No page will come.
@@ -121,12 +114,7 @@ fn answer_of(question: &Question, device: &Device, changes: &Changes) -> Option<
         },
         Question::Pending(stream) => match device.stream_state(stream) {
             None => Some(Err(EngineError::new("not-ready"))),
-            Some(state) if state.loaded => {
-                let pending = device.pending(stream);
-                let events: Vec<LogEvent<'_>> =
-                    pending.iter().map(|(event, own)| LogEvent::own(event, *own, &changes.streams)).collect();
-                Some(Ok(to_js(&events)))
-            }
+            Some(state) if state.loaded => Some(Ok(js_value::pending(&device.pending(stream), &changes.streams))),
             Some(state) => state.error.map(|code| Err(EngineError::new(code))),
         },
         Question::Dropped(stream, id) => {
