@@ -11,9 +11,10 @@ export interface Notice {
   readonly reload: boolean;
 }
 
-/** The worst first; at most one about the storage and one about this page's version or engine. */
+/** The worst first; at most one about the storage and one about this page's version or engine, unless both say the same. */
 export function noticesOf(status: SyncStatus): readonly Notice[] {
-  return [engineNotice(status), storageNotice(status)].filter((notice) => notice !== null);
+  const [engine, storage] = [engineNotice(status), storageNotice(status)];
+  return [engine, storage?.key === engine?.key ? null : storage].filter((notice) => notice !== null);
 }
 
 function engineNotice({ connection, outdated }: SyncStatus): Notice | null {

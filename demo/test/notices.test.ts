@@ -28,6 +28,7 @@ describe("noticesOf", () => {
     expect(keys({}, { low: true })).toEqual(["low"]);
     expect(keys({}, { low: true, error: error("storage-full") })).toEqual(["storage-full"]);
     expect(keys({}, { error: error("storage-lost") })).toEqual(["storage-lost"]);
+    expect(keys({ connection: { state: "stopped", error: error("storage-lost") } }, { error: error("storage-lost") })).toEqual(["storage-lost"]);
   });
 
   it("says when another tab or build is in the way, before anything about the storage", () => {
