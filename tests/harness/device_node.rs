@@ -3,13 +3,13 @@
 use crate::birth::{Birth, birth_of, births_in};
 use crate::disk::{Disk, DiskInput, DiskStep};
 use crate::rng::Rng;
+use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 use sync_core::device::{Device, Input, Notice, Options, Output, Own, Page, Rejection, Socket, StreamState};
 use sync_core::digest;
 use sync_core::event::Event;
 use sync_core::ids::*;
 use sync_core::time::Millis;
-use bytes::Bytes;
 
 /// How many bytes a tab reads at once: few, so that it needs many pages.
 const PAGE_BYTES: usize = 300;
@@ -138,7 +138,8 @@ impl DeviceNode {
         self.starts += 1;
         self.machine = Some(Device::new(self.rng.seed(), Options { relay: true, wants_token: false }));
         self.wake = None;
-        self.tabs = self.streams.iter().map(|stream| (stream.clone(), Tab { behind: true, ..Tab::default() })).collect();
+        self.tabs =
+            self.streams.iter().map(|stream| (stream.clone(), Tab { behind: true, ..Tab::default() })).collect();
     }
     /// It is gone from one moment to the next. `landed`: the transaction under way was stored.
     pub fn crash(&mut self, landed: bool) {
@@ -239,7 +240,9 @@ impl DeviceNode {
     }
     /// A page of the log came.
     fn read(&mut self, page: Page) {
-        let Some(tab) = self.tabs.get_mut(&page.stream).filter(|tab| tab.waits_for == Some(page.request)) else { return };
+        let Some(tab) = self.tabs.get_mut(&page.stream).filter(|tab| tab.waits_for == Some(page.request)) else {
+            return;
+        };
         tab.waits_for = None;
         if page.snapshot.is_some() || (page.epoch, page.after) != (tab.epoch, tab.position) {
             if page.snapshot.is_none() && page.after != Offset::ZERO {

@@ -118,7 +118,8 @@ impl Disk {
                     self.rows.insert((table, key), Row { value, births });
                 }
                 Write::DeleteRange { table, from, to } => {
-                    let keys: Vec<_> = self.rows.range((table, from)..(table, to)).map(|(key, _)| key.clone()).collect();
+                    let keys: Vec<_> =
+                        self.rows.range((table, from)..(table, to)).map(|(key, _)| key.clone()).collect();
                     for key in keys {
                         self.rows.remove(&key);
                     }

@@ -152,7 +152,15 @@ pub struct Network {
 impl Network {
     /// No connections.
     pub fn new(seed: u64) -> Network {
-        Network { rng: Rng::new(seed), wires: BTreeMap::new(), last: 0, delay_ms_max: 0, down: false, late_reads: false, frames: 0 }
+        Network {
+            rng: Rng::new(seed),
+            wires: BTreeMap::new(),
+            last: 0,
+            delay_ms_max: 0,
+            down: false,
+            late_reads: false,
+            frames: 0,
+        }
     }
 
     /// Takes what a side does, or what happens to it.

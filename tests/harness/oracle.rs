@@ -236,7 +236,9 @@ impl Oracle {
             return broken(1, format!("the last copy of birth {birth} is gone"));
         }
         for (device, node) in devices.iter().enumerate().filter(|(_, node)| node.is_on()) {
-            node.streams.iter().try_for_each(|stream| self.device_is_right(store, node, stream, live[device], device))?;
+            node.streams
+                .iter()
+                .try_for_each(|stream| self.device_is_right(store, node, stream, live[device], device))?;
         }
         Ok(())
     }
@@ -337,7 +339,9 @@ impl Oracle {
                     return Some(format!("device {device} has given {stream} up: {error}"));
                 }
                 let open = node.pending(stream);
-                if let Some((event, own)) = open.iter().find(|(_, own)| !matches!(own, Own::Seen | Own::Refused | Own::Void)) {
+                if let Some((event, own)) =
+                    open.iter().find(|(_, own)| !matches!(own, Own::Seen | Own::Refused | Own::Void))
+                {
                     return Some(format!("device {device}: {:?} is {own:?}", birth_of(&event.content)));
                 }
                 let tab = &node.tabs[stream];
@@ -348,9 +352,10 @@ impl Oracle {
             }
         }
         let (rejected, unsure) = self.rejected(devices);
-        let lost = self.alive.iter().find(|birth| {
-            !logged.contains(birth) && !rejected.contains(birth) && !unsure.contains(birth)
-        });
+        let lost = self
+            .alive
+            .iter()
+            .find(|birth| !logged.contains(birth) && !rejected.contains(birth) && !unsure.contains(birth));
         lost.map(|birth| format!("birth {birth} is in no log and in no list"))
     }
 }

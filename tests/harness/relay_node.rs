@@ -112,8 +112,7 @@ impl RelayNode {
     pub fn accept(&mut self, now: Millis, connection: Connection) {
         let config = RelayConfig::new([7; 16]);
         let machine = Relay::new(config, Arc::new(TakeAll), self.rng.seed(), now);
-        let serving =
-            Serving { machine, wake: None, followed: BTreeSet::new(), hints: VecDeque::new(), lost: vec![] };
+        let serving = Serving { machine, wake: None, followed: BTreeSet::new(), hints: VecDeque::new(), lost: vec![] };
         self.connections.insert(connection, serving);
         self.perform(now, connection, None);
     }

@@ -24,8 +24,6 @@ pub struct Scenario {
     pub dependents: bool,
     /// A rule that is broken on purpose.
     pub planted: Option<Planted>,
-    /// A crash stores the cursor without its effect.
-    pub cursor_first: bool,
 }
 
 /// The model's scenarios.
@@ -115,7 +113,6 @@ pub fn walk(scenario: &Scenario, seed: u64, loud: bool) -> Result<World, Box<Fai
     if let Some(rule) = scenario.planted {
         world.plant(rule);
     }
-    world.devices.iter_mut().for_each(|node| node.disk.cursor_first = scenario.cursor_first);
     world.relay.store.stride = [1, 1, 7][world.rng().below(3) as usize];
     world.network.delay_ms_max = [0, 0, 0, 200][world.rng().below(4) as usize];
     world.network.late_reads = world.rng().percent(50);
@@ -167,7 +164,8 @@ impl Taste {
             // A kind is drawn first: that many frames are under way makes no fault less likely.
             let mut per_kind = [0; KINDS];
             actions.iter().for_each(|action| per_kind[Taste::kind(*action)] += 1);
-            let weights: Vec<u64> = (0..KINDS).map(|kind| if per_kind[kind] > 0 { self.weights[kind] } else { 0 }).collect();
+            let weights: Vec<u64> =
+                (0..KINDS).map(|kind| if per_kind[kind] > 0 { self.weights[kind] } else { 0 }).collect();
             let kind = world.rng().weighted(&weights);
             let of_kind: Vec<Action> = actions.into_iter().filter(|action| Taste::kind(*action) == kind).collect();
             let action = of_kind[world.rng().below(of_kind.len() as u64) as usize];
@@ -204,6 +202,7 @@ fn report(scenario: &Scenario, test: &str, failure: &Failure) -> String {
     let Failure { broken, seed, lines } = failure;
     let _ = writeln!(text, "{}: promise {} is broken: {}", scenario.name, broken.promise, broken.how);
     let _ = writeln!(text, "the last of the trace:\n{lines}");
-    let _ = write!(text, "replay: TIDELOG_SEED={seed} cargo test -p tests --test simulation {test} -- --exact --nocapture");
+    let _ =
+        write!(text, "replay: TIDELOG_SEED={seed} cargo test -p tests --test simulation {test} -- --exact --nocapture");
     text
 }

@@ -94,7 +94,8 @@ impl Log {
         if offset < self.floor() || offset > self.head {
             return None;
         }
-        let start = self.snapshot.as_ref().map_or_else(|| digest::check_of_empty(self.epoch), |snapshot| snapshot.check);
+        let start =
+            self.snapshot.as_ref().map_or_else(|| digest::check_of_empty(self.epoch), |snapshot| snapshot.check);
         let prefix = self.events.iter().take_while(|event| event.offset <= offset);
         Some(prefix.fold(start, |check, event| digest::check(check, event.id, event.tag)))
     }
@@ -123,11 +124,8 @@ impl Log {
         self.producers.get(&producer).map_or_else(Known::default, known)
     }
     fn records(&self) -> Vec<Record> {
-        let record = |(id, p): (&ProducerId, &Producer)| Record {
-            producer: *id,
-            logged: p.logged,
-            refused: p.refused.clone(),
-        };
+        let record =
+            |(id, p): (&ProducerId, &Producer)| Record { producer: *id, logged: p.logged, refused: p.refused.clone() };
         self.producers.iter().map(record).collect()
     }
 }
@@ -284,7 +282,9 @@ impl Store {
         let forgets = self.breaks(Planted::TrimForgets);
         let Some(log) = self.logs.get_mut(stream) else { return };
         let births = log.births.clone();
-        let part = |births: &[Birth]| Bytes::from(births.iter().flat_map(|b| crate::birth::payload(*b, 0)).collect::<Vec<_>>());
+        let part = |births: &[Birth]| {
+            Bytes::from(births.iter().flat_map(|b| crate::birth::payload(*b, 0)).collect::<Vec<_>>())
+        };
         log.snapshot = Some(Snapshot {
             offset: log.head,
             check: log.check_at(log.head).unwrap_or_default(),
@@ -458,5 +458,9 @@ fn batch(after: Offset, upto: Offset, events: Vec<&Event>) -> Batch {
         },
         bytes: encode_run(&run).into(),
     };
-    Batch { after, upto: DurableOffset::minted_by_store(upto), runs: Run::group(events).into_iter().map(encoded).collect() }
+    Batch {
+        after,
+        upto: DurableOffset::minted_by_store(upto),
+        runs: Run::group(events).into_iter().map(encoded).collect(),
+    }
 }

@@ -19,6 +19,7 @@
 //!
 //! A step is an [`Action`]. Time stands still during one; it moves when the walk says so or when nothing else is left to do.
 
+use crate::birth::Names;
 use crate::birth::{Birth, birth_of, payload};
 use crate::device_node::{DeviceNode, Effect};
 use crate::disk::DiskStep;
@@ -28,7 +29,6 @@ use crate::relay_node::{Manner, RelayNode, Ticket};
 use crate::rng::Rng;
 use crate::store::{Planted, Store};
 use crate::trace::Trace;
-use crate::birth::Names;
 use std::collections::BTreeMap;
 use sync_core::device::{Append, Input, Notice, Own, Socket};
 use sync_core::event::Kind;
@@ -352,9 +352,8 @@ impl World {
                 actions.push(Action::RelayRestore);
             }
         }
-        let trimmable = |(_, stream): &(usize, &StreamName)| {
-            self.relay.store.log(stream).is_some_and(|log| !log.events.is_empty())
-        };
+        let trimmable =
+            |(_, stream): &(usize, &StreamName)| self.relay.store.log(stream).is_some_and(|log| !log.events.is_empty());
         if left.trims > 0 {
             actions.extend(self.streams.iter().enumerate().filter(trimmable).map(|(stream, _)| Action::Trim(stream)));
         }
@@ -498,7 +497,8 @@ impl World {
             Action::DeviceRestores(device) => {
                 self.left.device_restores = self.left.device_restores.saturating_sub(1);
                 self.switch_off(device, false);
-                self.devices[device].disk = self.devices[device].saved.as_ref().map_or_else(Default::default, |s| s.copy());
+                self.devices[device].disk =
+                    self.devices[device].saved.as_ref().map_or_else(Default::default, |s| s.copy());
                 self.profile_changed(device);
             }
             Action::DeviceWiped(device) => {
@@ -587,7 +587,9 @@ impl World {
     fn store(&mut self, ticket: Ticket, manner: Manner) {
         let Some((_, under_way)) = self.relay.under_way().find(|(number, _)| *number == ticket) else { return };
         let what = match &under_way.ask {
-            Request::Append(append) => format!("append {}:{}", self.trace.names.producer(append.producer), append.first),
+            Request::Append(append) => {
+                format!("append {}:{}", self.trace.names.producer(append.producer), append.first)
+            }
             Request::Heal(heal) => format!("heal {} events", heal.events.len()),
             Request::Resume(_) => "resume".into(),
             Request::Read(read) => format!("read after {:?}", read.after),
@@ -599,8 +601,12 @@ impl World {
             None => format!("store {manner:?} {connection}: {what}"),
         };
         self.relay.step(self.now, ticket, manner);
-        let logs: Vec<String> =
-            self.relay.store.logs().map(|(stream, log)| format!("{stream}{}", self.trace.names.list(log.births()))).collect();
+        let logs: Vec<String> = self
+            .relay
+            .store
+            .logs()
+            .map(|(stream, log)| format!("{stream}{}", self.trace.names.list(log.births())))
+            .collect();
         self.say(format!("{text} | {}", logs.join(" ")));
     }
 

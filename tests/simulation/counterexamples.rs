@@ -525,7 +525,8 @@ fn r12_heal_is_sent_and_cut_off() {
         w.restore()?;
         // B subscribes, resets and sends its heal; the heal never arrives.
         for _ in 0..500 {
-            let under_way = w.network.open().iter().any(|c| w.owner(*c) == Some(B) && w.network.bytes(*c, Way::Up) > 60);
+            let under_way =
+                w.network.open().iter().any(|c| w.owner(*c) == Some(B) && w.network.bytes(*c, Way::Up) > 60);
             if w.view(B) == "[]" && under_way {
                 break;
             }
@@ -629,7 +630,10 @@ fn r12_what_was_accepted_is_not_validated_again() {
         w.awhile()?;
         w.restore()?;
         for _ in 0..300 {
-            assert!(!w.relay.under_way().any(|(ticket, _)| !w.relay.refusable(ticket).is_empty()), "a1 is published again");
+            assert!(
+                !w.relay.under_way().any(|(ticket, _)| !w.relay.refusable(ticket).is_empty()),
+                "a1 is published again"
+            );
             let next = w.progress().first().copied().unwrap_or(Action::Passes);
             w.perform(next)?;
         }
