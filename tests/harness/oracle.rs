@@ -48,7 +48,9 @@ pub struct Oracle {
     pub accepted: BTreeSet<Birth>,
     /// Thrown away by a user before it was sent.
     thrown_away: BTreeSet<Birth>,
-    /// The same, on stable storage.
+    /// On somebody's list of rejections at some time.
+    refused: BTreeSet<Birth>,
+    /// Thrown away on stable storage.
     pub discarded: BTreeSet<Birth>,
     /// The same, but not yet on stable storage.
     discarding: BTreeSet<(usize, Birth)>,
@@ -208,12 +210,13 @@ impl Oracle {
             return Ok(());
         }
         self.settle_discards(devices);
+        let (rejected, _) = self.rejected(devices);
+        self.refused.extend(&rejected);
         if store.version != self.seen_version {
             self.seen_version = store.version;
             store.logs().try_for_each(|(stream, log)| self.log_is_right(stream, log.births()))?;
         }
         let logged: BTreeSet<Birth> = store.logs().flat_map(|(_, log)| log.births().iter().copied()).collect();
-        let (rejected, _) = self.rejected(devices);
         // A refusal whose record the relay has lost does not bind another copy of its author's profile.
         let excused = self.relay_lost && self.device_forked;
         if let Some(birth) = rejected.intersection(&logged).next().filter(|_| !excused) {
@@ -268,8 +271,10 @@ impl Oracle {
                 return broken(3, format!("birth {birth} is in the log of {stream}, not of {}", born.stream));
             }
             let early = before.iter().find(|earlier| self.born[**earlier as usize].past.contains(birth));
-            // What one copy of a profile threw away another may still send (the model's README, not settled).
-            if let Some(early) = early.filter(|_| !excused && !self.thrown_away.contains(birth)) {
+            // What one copy of a profile threw away another may still send (the model's README, not settled), and what was
+            // refused to it too, where the relay has lost the record.
+            let again = self.relay_lost && self.device_forked && self.refused.contains(birth);
+            if let Some(early) = early.filter(|_| !excused && !again && !self.thrown_away.contains(birth)) {
                 return broken(8, format!("birth {early} stands before birth {birth}, which its author had seen"));
             }
             if let Some(needs) = born.needs.filter(|needs| !before.contains(needs) && !excused) {
