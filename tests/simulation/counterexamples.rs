@@ -67,8 +67,8 @@ impl History for World {
     fn refuse_next(&mut self) -> Result<(), Broken> {
         for _ in 0..10_000 {
             let refusable = |world: &World| {
-                let found = world.relay.under_way().map(|(ticket, _)| ticket);
-                found.filter(|ticket| !world.relay.refusable(*ticket).is_empty()).next()
+                let mut found = world.relay.under_way().map(|(ticket, _)| ticket);
+                found.find(|ticket| !world.relay.refusable(*ticket).is_empty())
             };
             if let Some(ticket) = refusable(self) {
                 return self.perform(Action::Refuses(ticket));
