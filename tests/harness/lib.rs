@@ -3,6 +3,7 @@
 //! [`world`] says what can happen and what can go wrong; [`oracle`] what must never be; [`scenarios`] are the protocol
 //! model's, walked at random. Everything is drawn from one seed: the same seed gives the same [`trace`], byte for byte.
 
+pub mod actions;
 pub mod birth;
 pub mod device_node;
 pub mod disk;
