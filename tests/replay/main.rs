@@ -9,6 +9,7 @@
 mod native;
 mod trace;
 
+use bytes::Bytes;
 use native::device::NativeDevice;
 use native::relay::RelayProcess;
 use std::error::Error;
@@ -19,11 +20,13 @@ use sync_core::digest::Random;
 use sync_core::event::{Content, Kind};
 use sync_core::ids::StreamName;
 use sync_document::automerge::{ChangeHash, ObjId, Prop};
-use sync_document::{Commit, Document, Opening, Operation, Target, Value};
+use sync_document::{Commit, Document, Opening, Operation, Target, Value, read_change};
 use trace::{Trace, Transaction};
 
 /// Writes that an agent may have under way: a person types no faster than this either.
 const UNDER_WAY_MAX: u64 = 64;
+/// Payloads that a page takes in one frame.
+const FRAME_PAYLOADS_MAX: usize = 200;
 /// Without any progress for so long the run has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The text's key in the document.
@@ -34,6 +37,8 @@ struct Agent {
     device: NativeDevice,
     doc: Document,
     text: ObjId,
+    /// Payloads that came and are not applied yet.
+    inbox: Vec<(ChangeHash, Bytes)>,
     writes: u64,
     accepted: u64,
     replayed: usize,
@@ -61,19 +66,19 @@ impl Agent {
         let (doc, _) = Document::open(&Opening { actor, defaults, ..Opening::default() })?;
         let (text, _) = doc.find(&[Prop::Map(KEY.into())]).ok_or("the defaults hold the text")?;
         let device = NativeDevice::start(device_seed, relay.address.clone(), stream.clone());
-        Ok(Agent { device, doc, text, writes: 0, accepted: 0, replayed: 0, batched: 0 })
+        Ok(Agent { device, doc, text, inbox: vec![], writes: 0, accepted: 0, replayed: 0, batched: 0 })
     }
 
     /// Takes what the device says; waits for the first of it.
     async fn hear(&mut self) -> Result<(), Box<dyn Error>> {
         let first = tokio::time::timeout(PATIENCE, self.device.notices.recv()).await;
         let mut next = first.map_err(|_| "no progress for a minute")?;
-        let mut payloads = vec![];
         while let Some(notice) = next {
             match notice {
                 Notice::Applied { events, .. } => {
                     for event in events {
-                        payloads.push(Content::decode(&event.content)?.payload);
+                        let payload = Content::decode(&event.content)?.payload;
+                        self.inbox.push((read_change(&payload)?.hash(), payload));
                     }
                 }
                 Notice::Accepted { ids, .. } => self.accepted += ids.len() as u64,
@@ -82,7 +87,13 @@ impl Agent {
             }
             next = self.device.notices.try_recv().ok();
         }
-        let payloads: Vec<&[u8]> = payloads.iter().map(|payload| &payload[..]).collect();
+        Ok(())
+    }
+
+    /// Applies the first `count` of what came.
+    fn apply(&mut self, count: usize) -> Result<(), Box<dyn Error>> {
+        let inbox: Vec<(ChangeHash, Bytes)> = self.inbox.drain(..count).collect();
+        let payloads: Vec<&[u8]> = inbox.iter().map(|(_, payload)| &payload[..]).collect();
         let applied = self.doc.apply(&payloads)?;
         self.replayed += applied.replayed;
         self.batched += applied.batched;
@@ -90,6 +101,32 @@ impl Agent {
             true => Ok(()),
             false => Err(format!("a document would not take its log: {:?}", applied.skipped).into()),
         }
+    }
+
+    /// Waits until the document holds these changes, and applies no more than it must: who wrote next had no more.
+    async fn wait_for(&mut self, hashes: &[ChangeHash]) -> Result<(), Box<dyn Error>> {
+        for hash in hashes {
+            while !self.doc.holds(hash) {
+                match self.inbox.iter().position(|(held, _)| held == hash) {
+                    Some(at) => self.apply(at + 1)?,
+                    None => self.hear().await?,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Applies all that came, in parts of what a page takes in one frame.
+    async fn read_to(&mut self, hashes: &[ChangeHash]) -> Result<(), Box<dyn Error>> {
+        for hash in hashes {
+            while !self.doc.holds(hash) {
+                if self.inbox.is_empty() {
+                    self.hear().await?;
+                }
+                self.apply(self.inbox.len().min(FRAME_PAYLOADS_MAX))?;
+            }
+        }
+        Ok(())
     }
 
     /// Makes the transaction at the heads its author had.
@@ -165,9 +202,8 @@ async fn play(name: &str, trace: &Trace, seed: u64) -> Result<(), Box<dyn Error>
         let parents: Vec<ChangeHash> = txn.parents.iter().flatten().map(|p| hashes[*p]).collect();
         let parents = if parents.is_empty() { base.clone() } else { parents };
         let agent = &mut agents[txn.agent];
-        while agent.writes - agent.accepted.min(agent.writes) > UNDER_WAY_MAX
-            || !parents.iter().all(|p| agent.doc.holds(p))
-        {
+        agent.wait_for(&parents).await?;
+        while agent.writes - agent.accepted.min(agent.writes) > UNDER_WAY_MAX {
             agent.hear().await?;
         }
         hashes.push(agent.write(&stream, txn, &parents)?);
@@ -183,11 +219,7 @@ async fn play(name: &str, trace: &Trace, seed: u64) -> Result<(), Box<dyn Error>
     }
     let (mut replayed, mut batched) = (0, 0);
     for (number, agent) in agents.iter_mut().enumerate() {
-        for hash in &hashes {
-            while !agent.doc.holds(hash) {
-                agent.hear().await?;
-            }
-        }
+        agent.read_to(&hashes).await?;
         if agent.doc.text(&agent.text).as_deref() != Some(&trace.end_content) {
             return Err(format!("{name}: the text of device {number} is not what the trace ends with").into());
         }
