@@ -49,7 +49,10 @@ fn known() -> Known {
 fn ups() -> Vec<(&'static str, Up)> {
     let event = Item::Event { content: content(), causes: vec![cause()], needs: Some((2, Tag([0x33; 8]))) };
     vec![
-        ("hello", Up::Hello(Hello { version_min: 1, version_max: 1, producer: producer(), token: Some("token".into()) })),
+        (
+            "hello",
+            Up::Hello(Hello { version_min: 1, version_max: 1, producer: producer(), token: Some("token".into()) }),
+        ),
         ("authenticate", Up::Authenticate { token: "token".into() }),
         (
             "subscribe",
@@ -127,10 +130,7 @@ fn downs() -> Vec<(&'static str, Down)> {
         ("events-own", Down::Events(Events { stream: stream(), after: Offset(16), upto: Offset(17), runs: vec![own] })),
         ("accepted", Down::Accepted { stream: stream(), producer: producer(), first: 3, last: 4 }),
         ("rejected", Down::Rejected { stream: stream(), producer: producer(), refusal: refusal() }),
-        (
-            "have",
-            Down::Have { stream: stream(), producer: producer(), sequence: 3, known: known(), head: Offset(18) },
-        ),
+        ("have", Down::Have { stream: stream(), producer: producer(), sequence: 3, known: known(), head: Offset(18) }),
         ("healed", Down::Healed { stream: stream(), head: Offset(18), verdicts: vec![verdict] }),
         ("turn", Down::Turn { stream: stream(), turn: Turn::Go }),
         (
@@ -154,11 +154,13 @@ fn path(name: &str) -> PathBuf {
 fn read(name: &str, bytes: &Bytes, is: &str) -> Bytes {
     let path = path(name);
     if std::env::var("TIDELOG_GOLDEN").is_ok_and(|v| v == "write") {
-        let digits: Vec<String> = bytes.chunks(32).map(|line| line.iter().map(|b| format!("{b:02x}")).collect()).collect();
+        let digits: Vec<String> =
+            bytes.chunks(32).map(|line| line.iter().map(|b| format!("{b:02x}")).collect()).collect();
         std::fs::write(&path, format!("# {name}: {is}\n{}\n", digits.join("\n"))).expect("the folder is there");
     }
     let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-    let digits: String = text.lines().filter(|line| !line.starts_with('#')).flat_map(|line| line.trim().chars()).collect();
+    let digits: String =
+        text.lines().filter(|line| !line.starts_with('#')).flat_map(|line| line.trim().chars()).collect();
     let pair = |at: usize| u8::from_str_radix(&digits[at..at + 2], 16).expect("hexadecimal digits");
     (0..digits.len()).step_by(2).map(pair).collect::<Vec<u8>>().into()
 }
@@ -179,7 +181,8 @@ fn every_message_has_its_golden_frame() {
 
 #[test]
 fn protocol_md_shows_the_golden_frames() {
-    let protocol = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../PROTOCOL.md")).expect("PROTOCOL.md");
+    let protocol =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../PROTOCOL.md")).expect("PROTOCOL.md");
     for name in ups().iter().map(|(name, _)| *name).chain(downs().iter().map(|(name, _)| *name)) {
         assert!(protocol.contains(&format!("(tests/golden/{name}.hex)")), "PROTOCOL.md does not link {name}.hex");
     }

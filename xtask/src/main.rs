@@ -57,7 +57,7 @@ enum Command {
     /// Build the WebAssembly modules into js/wasm
     Wasm {
         /// Only these modules
-        #[arg(value_parser = ["engine", "document"])]
+        #[arg(value_parser = ["engine", "document", "device-storage-page"])]
         names: Vec<String>,
         /// Quickly and unoptimised
         #[arg(long)]

@@ -67,6 +67,7 @@ fn script(package: &str, name: &str) -> Result<()> {
 }
 
 fn e2e() -> Result<()> {
+    wasm::wasm(&["device-storage-page".into()], true)?;
     with_browser(npm::script("tests", "test")?)?.limit(Duration::from_secs(30 * 60)).go()
 }
 

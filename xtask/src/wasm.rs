@@ -11,17 +11,27 @@ use wasm_bindgen_cli_support::Bindgen;
 /// What browsers run.
 pub const TARGET: &str = "wasm32-unknown-unknown";
 
-/// A module: its crate, and the name of its files in `js/wasm/<name>/`.
+/// A module: its crate, and the folder and name of its files.
 struct Module {
     package: &'static str,
     file: &'static str,
+    folder: &'static str,
     name: &'static str,
 }
 
-const MODULES: [Module; 2] = [
-    Module { package: "tidelog-engine", file: "tidelog_engine.wasm", name: "engine" },
-    Module { package: "tidelog-document", file: "tidelog_document.wasm", name: "document" },
+const MODULES: [Module; 3] = [
+    Module { package: "tidelog-engine", file: "tidelog_engine.wasm", folder: SHIPPED, name: "engine" },
+    Module { package: "tidelog-document", file: "tidelog_document.wasm", folder: SHIPPED, name: "document" },
+    // For the device-storage conformance suite: built only when it is named.
+    Module {
+        package: "device-storage-page",
+        file: "device_storage_page.wasm",
+        folder: "target",
+        name: "device-storage-page",
+    },
 ];
+/// What the package ships.
+const SHIPPED: &str = "js/wasm";
 
 /// The features that Rust's wasm32-unknown-unknown uses; every browser of the last years has them.
 const WASM_OPT_FLAGS: [&str; 10] = [
@@ -37,15 +47,13 @@ const WASM_OPT_FLAGS: [&str; 10] = [
     "--strip-producers",
 ];
 
-/// The folder of a module's files.
-pub fn folder(name: &str) -> PathBuf {
-    root().join("js/wasm").join(name)
-}
-
-/// Builds the modules of these names, or all if there are none; with `dev` quickly and unoptimised.
+/// Builds the modules of these names, or all that are shipped if there are none; with `dev` quickly and unoptimised.
 pub fn wasm(names: &[String], dev: bool) -> Result<()> {
-    let modules = MODULES.iter().filter(|module| names.is_empty() || names.iter().any(|name| name == module.name));
-    let modules: Vec<&Module> = modules.collect();
+    let is_wanted = |module: &&Module| match names {
+        [] => module.folder == SHIPPED,
+        names => names.iter().any(|name| name == module.name),
+    };
+    let modules: Vec<&Module> = MODULES.iter().filter(is_wanted).collect();
     rust::add_target(TARGET)?;
     let profile = if dev { "dev" } else { "wasm" };
     let packages = modules.iter().flat_map(|module| ["--package", module.package]);
@@ -75,7 +83,7 @@ fn remapped_paths() -> Result<String> {
 
 /// From cargo's module to what the package ships, unless it was made from the same module before.
 fn finish(module: &Module, input: &Path, dev: bool) -> Result<()> {
-    let folder = folder(module.name);
+    let folder = root().join(module.folder).join(module.name);
     // In a file that the package does not ship.
     let stamped = format!("{}_bg.wasm.d.ts", module.name);
     let stamp = stamp(input, dev)?;
@@ -105,7 +113,7 @@ fn finish(module: &Module, input: &Path, dev: bool) -> Result<()> {
     let stamped = fresh.join(stamped);
     fs::write(&stamped, read_text(&stamped)? + &stamp)?;
     remove_folder(&folder)?;
-    fs::create_dir_all(root().join("js/wasm")).context("could not make js/wasm")?;
+    fs::create_dir_all(root().join(module.folder)).with_context(|| format!("could not make {}", module.folder))?;
     fs::rename(&fresh, &folder).with_context(|| format!("could not write {}", shown(&folder)))
 }
 
