@@ -6,6 +6,7 @@ mod chromium;
 mod core_wasm;
 mod demo;
 mod npm;
+mod panics;
 mod programs;
 mod run;
 mod rust;

@@ -2,7 +2,7 @@
 
 use crate::run::run;
 use crate::workspace::{read, read_text, root, shown, target};
-use crate::{npm, rust};
+use crate::{npm, panics, rust};
 use anyhow::{Context as _, Result, bail};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -96,7 +96,12 @@ fn finish(module: &Module, input: &Path, dev: bool) -> Result<()> {
     remove_folder(&fresh)?;
     println!("wasm-bindgen: {} -> {}", shown(input), shown(&folder));
     let mut bindgen = Bindgen::new();
-    bindgen.input_path(input).out_name(module.name).typescript(true);
+    if dev {
+        bindgen.input_path(input);
+    } else {
+        bindgen.input_bytes(module.name, panics::without_messages(input)?);
+    }
+    bindgen.out_name(module.name).typescript(true);
     bindgen.remove_name_section(!dev).remove_producers_section(true);
     let mut output = bindgen.web(true)?.generate_output().context("wasm-bindgen failed")?;
     let outside: Vec<&str> =
@@ -109,6 +114,7 @@ fn finish(module: &Module, input: &Path, dev: bool) -> Result<()> {
         let bytes = fresh.join(format!("{}_bg.wasm", module.name));
         let bytes = bytes.to_str().context("the path of the repository is not Unicode")?;
         run(&npm::program("wasm-opt")?, WASM_OPT_FLAGS.into_iter().chain([bytes, "--output", bytes])).go()?;
+        minify(&fresh.join(format!("{}.js", module.name)))?;
     }
     let stamped = fresh.join(stamped);
     fs::write(&stamped, read_text(&stamped)? + &stamp)?;
@@ -117,13 +123,22 @@ fn finish(module: &Module, input: &Path, dev: bool) -> Result<()> {
     fs::rename(&fresh, &folder).with_context(|| format!("could not write {}", shown(&folder)))
 }
 
+/// Takes comments, long names and white space out of a module of JavaScript.
+fn minify(file: &Path) -> Result<()> {
+    let minified = file.with_extension("min.js");
+    let [from, to] = [file, &minified].map(|path| path.to_str().context("the path of the repository is not Unicode"));
+    run(&npm::program("rolldown")?, [from?, "--format", "esm", "--minify", "--file", to?]).go()?;
+    fs::rename(&minified, file).with_context(|| format!("could not write {}", shown(file)))
+}
+
 /// A line that stands for all that the result depends on. The module itself names the version of wasm-bindgen that it must
 /// meet.
 fn stamp(input: &Path, dev: bool) -> Result<String> {
     let mut hasher = blake3::Hasher::new();
     hasher.update(&read(input)?);
     if !dev {
-        hasher.update(format!("{} {WASM_OPT_FLAGS:?}", npm::version("binaryen")?).as_bytes());
+        let (binaryen, rolldown) = (npm::version("binaryen")?, npm::version("rolldown")?);
+        hasher.update(format!("{binaryen} {WASM_OPT_FLAGS:?} {rolldown} {:?}", panics::PANICS).as_bytes());
     }
     Ok(format!("// Made from {}\n", hasher.finalize()))
 }
