@@ -213,6 +213,7 @@ impl Engine {
 async fn start(options: JsValue, listener: Function) -> Result<Engine, JsValue> {
     let url = option(&options, "url");
     let user = option(&options, "user");
+    let wants_token = Reflect::get(&options, &"token".into()).is_ok_and(|token| token.is_truthy());
     let database = database_name(&option(&options, "database").unwrap_or_default(), user.as_deref());
     // The database may be taken away before there is a driver to tell it to.
     let ended: Rc<RefCell<(Option<Ended>, Weak<Driver>)>> = Rc::new(RefCell::new((None, Weak::new())));
@@ -225,7 +226,7 @@ async fn start(options: JsValue, listener: Function) -> Result<Engine, JsValue> 
         }
     };
     let (storage, why_memory) = Storage::open(&database, on_end).await.map_err(|_| EngineError::new("outdated-app"))?;
-    let options = Options { relay: url.is_some(), wants_token: user.is_some() };
+    let options = Options { relay: url.is_some(), wants_token };
     let mut seed = [0; 32];
     get_random_values(&mut seed);
     let driver = Driver::start(seed, options, url, storage, listener);

@@ -171,5 +171,8 @@ export interface Engine {
   stop(): Promise<void>;
 }
 
-/** Starts an engine: opens the local data and loads the device. Rejects with `{ code, message }`. */
-export type StartEngine = (options: EngineOptions, listener: (event: EngineEvent) => void) => Promise<Engine>;
+/**
+ * Starts an engine: opens the local data and loads the device. Rejects with `{ code, message }`. `token`: there is a page
+ * that can be asked for one, so no connection is tried without.
+ */
+export type StartEngine = (options: EngineOptions & { readonly token: boolean }, listener: (event: EngineEvent) => void) => Promise<Engine>;

@@ -101,7 +101,7 @@ export class Host {
     for (let attempt = 0; !give.signal.aborted; attempt += 1) {
       try {
         const start = await this.#environment.load(wasm);
-        const engine = await start(this.#options, (event) => this.#tell(event));
+        const engine = await start({ ...this.#options, token: this.#tokens.hasPages }, (event) => this.#tell(event));
         if (give.signal.aborted) {
           await engine.stop();
           break;

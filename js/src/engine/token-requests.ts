@@ -28,7 +28,12 @@ export class TokenRequests {
     this.#askNext();
   }
 
-  /** The engine needs a token. Where no page has any, the connection goes on without. */
+  /** Whether there is a page to ask. */
+  get hasPages(): boolean {
+    return this.#pages.length > 0;
+  }
+
+  /** The engine needs a token. Where every page that had one is gone, nobody is signed in. */
   ask(refused: boolean): void {
     this.#open = { refused };
     if (this.#asked === null) this.#askNext();
