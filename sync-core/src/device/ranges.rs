@@ -19,6 +19,10 @@ impl Ranges {
         let merged = self.0[begin..end].iter().fold((first, last), |m, r| (m.0.min(r.0), m.1.max(r.1)));
         self.0.splice(begin..end, [merged]);
     }
+    /// The highest member; 0: none.
+    pub(super) fn last(&self) -> Sequence {
+        self.0.last().map_or(0, |(_, last)| *last)
+    }
     pub(super) fn clear(&mut self) {
         self.0.clear();
     }

@@ -237,7 +237,9 @@ impl Stream {
     pub(super) fn own_event(&self, sequence: Sequence) -> Option<Event> {
         let own = self.outbox.get(&sequence)?;
         let logged = |n: &Sequence| matches!(self.own(*n), Own::Accepted | Own::Owed | Own::Seen);
-        let prev = (1..sequence).rev().find(logged).unwrap_or(0);
+        // Nothing above these was logged: a long outbox is not looked through for each of its events.
+        let highest = self.record.accepted.last().max(self.record.seen).min(sequence - 1);
+        let prev = (1..=highest).rev().find(logged).unwrap_or(0);
         Some(Event {
             id: self.own_id(sequence),
             tag: self.own_tag(sequence)?,
@@ -338,7 +340,9 @@ impl Stream {
     pub(super) fn state(&self, rejected: usize) -> StreamState {
         let caught_up = self.is_caught_up();
         let held_here = self.record.cursor > Offset::ZERO || self.record.minted > 0;
-        let waiting = self.outbox.keys().filter(|sequence| self.own(**sequence) != Own::Accepted).count();
+        let upto = self.record.accepted.last();
+        let answered = self.outbox.keys().take_while(|sequence| **sequence <= upto);
+        let accepted = answered.filter(|sequence| self.own(**sequence) == Own::Accepted).count();
         let own_heal = self.heal.entries().filter(|entry| entry.content.is_some()).count();
         StreamState {
             loaded: self.is_ready(),
@@ -347,7 +351,7 @@ impl Stream {
             epoch: self.record.epoch,
             cursor: self.durable.cursor,
             head: self.head,
-            pending: waiting + own_heal + self.strays.len(),
+            pending: self.outbox.len() - accepted + own_heal + self.strays.len(),
             rejected,
             access: self.access,
             error: match self.life {
