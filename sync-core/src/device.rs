@@ -351,6 +351,14 @@ impl Device {
         let io = &mut self.io;
         match message {
             Down::Subscribed(answer) => return self.subscribed(stream, answer),
+            Down::Snapshot(part) if part.part + 1 < part.parts => {
+                let next = stream.snapshot_part(part, io);
+                // The cursor stands still until the last part: each of the others is confirmed as it comes (P14).
+                if next == Next::On {
+                    self.session.send(&stream.applied(), io);
+                }
+                return next;
+            }
             Down::Snapshot(part) => {
                 if let Some(link) = &mut stream.link {
                     link.unconfirmed_bytes += bytes;

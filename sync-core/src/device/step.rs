@@ -198,8 +198,7 @@ impl Device {
             if stream.durable.cursor == stream.record.cursor {
                 link.unconfirmed_bytes = 0;
             }
-            let applied = Up::Applied { stream: stream.name.clone(), cursor: stream.durable.cursor };
-            self.session.send(&applied, &mut self.io);
+            self.session.send(&stream.applied(), &mut self.io);
         }
     }
 

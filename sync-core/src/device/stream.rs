@@ -10,7 +10,7 @@ use crate::event::Event;
 use crate::ids::*;
 use crate::sorted::{SortedMap, SortedSet};
 use crate::time::Millis;
-use crate::wire::{Access, Down, Events, Subscribe, Turn};
+use crate::wire::{Access, Down, Events, Subscribe, Turn, Up};
 use bytes::Bytes;
 use std::collections::VecDeque;
 
@@ -318,6 +318,12 @@ impl Stream {
         let stray = self.strays.remove(at);
         (self.record.has_strays, self.dirty) = (!self.strays.is_empty(), true);
         Some(stray)
+    }
+
+    /// What of this log is applied and on stable storage: right after a reset the stored cursor is still the old log's.
+    pub(super) fn applied(&self) -> Up {
+        let cursor = self.durable.cursor.min(self.record.cursor);
+        Up::Applied { stream: self.name.clone(), cursor }
     }
 
     /// What to ask the relay (R7).

@@ -4,7 +4,8 @@
 use super::*;
 use crate::event::Kind;
 use crate::memory::{MemoryDisk, MemoryStore};
-use crate::relay::{self, Relay, RelayConfig, TakeAll};
+use crate::relay::store::{ReadAnswer, Snapshot};
+use crate::relay::{self, Answer, Relay, RelayConfig, Request, TakeAll};
 use std::sync::Arc;
 
 /// One device, its disk, its connection, and the store.
@@ -19,6 +20,8 @@ struct World {
     pages: Vec<Page>,
     /// The next commit is answered with this.
     fails: Option<StorageError>,
+    /// The store has only this of the beginning of the log.
+    trimmed: Option<(Epoch, Snapshot)>,
 }
 
 impl World {
@@ -33,6 +36,7 @@ impl World {
             notices: vec![],
             pages: vec![],
             fails: None,
+            trimmed: None,
         }
     }
     fn restart(&mut self) {
@@ -93,7 +97,15 @@ impl World {
                         to_device.extend(socket.map(|socket| Input::Frame { socket, bytes }));
                     }
                     relay::Output::Store { request, ask } => {
-                        let (answer, brought) = self.store.answer(&ask);
+                        let (answer, brought) = match (&self.trimmed, &ask) {
+                            (Some((_, snapshot)), Request::Read(read)) if read.after < snapshot.offset => {
+                                (Answer::Read(Ok(ReadAnswer::Trimmed)), None)
+                            }
+                            (Some(trimmed), Request::Snapshot { .. }) => {
+                                (Answer::Snapshot(Ok(Some(trimmed.clone()))), None)
+                            }
+                            _ => self.store.answer(&ask),
+                        };
                         to_relay.push_back(relay::Input::Stored { request, answer });
                         to_relay.extend(brought.map(|batch| relay::Input::Advanced(Arc::new(batch))));
                     }
@@ -198,4 +210,26 @@ fn a_store_of_a_newer_format_is_not_touched() {
     assert_eq!(world.device.failure(), Some("outdated-app"));
     assert_eq!(world.failures(), [(2, "outdated-app")]);
     assert_eq!(world.disk, before);
+}
+
+#[test]
+fn a_snapshot_larger_than_the_window_arrives() {
+    let mut world = World::new();
+    for write in 1..=5 {
+        world.append(write, b"what the snapshot stands for, and what is behind it");
+    }
+    let events = world.store.events(&stream()).to_vec();
+    let epoch = world.device.streams.values().next().expect("the stream").record.epoch;
+    let check = events[..3].iter().fold(digest::check_of_empty(epoch), |check, e| digest::check(check, e.id, e.tag));
+    let parts = vec![Bytes::from(vec![7; FRAME_BYTES_TARGET]); 3 * WINDOW_BYTES / FRAME_BYTES_TARGET];
+    let bytes_total: usize = parts.iter().map(Bytes::len).sum();
+    world.trimmed = Some((epoch, Snapshot { offset: Offset(3), check, parts, records: vec![] }));
+    world.disk = MemoryDisk::default();
+    world.restart();
+    world.input(Input::Open { stream: stream() });
+    world.input(Input::Read { request: 1, stream: stream(), after: Offset::ZERO, bytes_max: usize::MAX });
+    let page = world.pages.pop().expect("a read is answered");
+    assert_eq!(page.snapshot.map(|bytes| bytes.len()), Some(bytes_total));
+    world.input(Input::Read { request: 2, stream: stream(), after: page.upto, bytes_max: usize::MAX });
+    assert_eq!(world.pages.pop().map(|page| page.events), Some(events[3..].to_vec()));
 }
