@@ -73,7 +73,7 @@ struct Shell {
 
 enum Happened {
     Input(Input),
-    Opened(Socket, Box<Result<(Connection, tungstenite::handshake::client::Response), tungstenite::Error>>),
+    Opened(Socket, Box<Opened>),
     Cut,
     End,
 }
@@ -185,8 +185,8 @@ impl Shell {
     }
 }
 
-type Opening =
-    dyn Future<Output = Result<(Connection, tungstenite::handshake::client::Response), tungstenite::Error>> + Send;
+type Opening = dyn Future<Output = Opened> + Send;
+type Opened = Result<(Connection, tungstenite::handshake::client::Response), tungstenite::Error>;
 type Dial = (Socket, std::pin::Pin<Box<Opening>>);
 
 fn read(socket: Socket, frame: Option<Result<tungstenite::Message, tungstenite::Error>>) -> Input {

@@ -238,8 +238,11 @@ async fn play(name: &str, trace: &Trace, seed: u64) -> Result<(), Box<dyn Error>
     Ok(())
 }
 
-/// The files to play, and how many transactions of each.
-fn default_files() -> Result<Vec<(PathBuf, Option<usize>)>, Box<dyn Error>> {
+/// A file to play, and how many transactions of it if not all.
+type Played = (PathBuf, Option<usize>);
+
+/// What is played when nothing is named.
+fn default_files() -> Result<Vec<Played>, Box<dyn Error>> {
     let mut files = vec![];
     for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/replay/traces"))? {
         files.push((entry?.path(), None));
