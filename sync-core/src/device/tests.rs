@@ -6,6 +6,7 @@ use crate::event::Kind;
 use crate::memory::{MemoryDisk, MemoryStore};
 use crate::relay::store::{ReadAnswer, Snapshot};
 use crate::relay::{self, Answer, Relay, RelayConfig, Request, TakeAll};
+use crate::wire::CloseCode;
 use std::sync::Arc;
 
 /// One device, its disk, its connection, and the store.
@@ -213,10 +214,10 @@ fn a_store_of_a_newer_format_is_not_touched() {
 }
 
 #[test]
-fn a_snapshot_larger_than_the_window_arrives() {
+fn what_is_larger_than_the_window_arrives_snapshot_and_events() {
     let mut world = World::new();
-    for write in 1..=5 {
-        world.append(write, b"what the snapshot stands for, and what is behind it");
+    for write in 1..=100 {
+        world.append(write, &vec![write as u8; 3 * WINDOW_BYTES / 100]);
     }
     let events = world.store.events(&stream()).to_vec();
     let epoch = world.device.streams.values().next().expect("the stream").record.epoch;
@@ -229,7 +230,50 @@ fn a_snapshot_larger_than_the_window_arrives() {
     world.input(Input::Open { stream: stream() });
     world.input(Input::Read { request: 1, stream: stream(), after: Offset::ZERO, bytes_max: usize::MAX });
     let page = world.pages.pop().expect("a read is answered");
-    assert_eq!(page.snapshot.map(|bytes| bytes.len()), Some(bytes_total));
+    assert_eq!((page.snapshot.map(|bytes| bytes.len()), page.upto), (Some(bytes_total), Offset(3)));
     world.input(Input::Read { request: 2, stream: stream(), after: page.upto, bytes_max: usize::MAX });
     assert_eq!(world.pages.pop().map(|page| page.events), Some(events[3..].to_vec()));
+}
+
+#[test]
+fn a_device_comes_back_after_a_close_code_below_4100_and_not_from_there_on() {
+    let ended_with = |code: CloseCode| {
+        let mut world = World::new();
+        world.input(Input::Open { stream: stream() });
+        let socket = world.device.session.socket().expect("connected");
+        world.input(Input::SocketClosed { socket, code: Some(code) });
+        world.now = world.now.plus(BACKOFF_MS_MAX + 1);
+        world.input(Input::Timer);
+        world.device.session.connection()
+    };
+    use CloseCode::*;
+    for code in [GoingAway, Silence, Overloaded, HandshakeTimeout] {
+        assert_eq!(ended_with(code), Connection::Connected, "{code:?}");
+    }
+    assert_eq!(ended_with(Unauthorized), Connection::NeedsAuth);
+    assert_eq!(ended_with(Version), Connection::Stopped { code: "outdated-app" });
+    for code in [Malformed, TooLarge, Unexpected, Limit] {
+        assert_eq!(ended_with(code), Connection::Stopped { code: "engine-failed" }, "{code:?}");
+    }
+}
+
+#[test]
+fn a_silent_device_says_alive_and_gives_a_silent_relay_up() {
+    let mut world = World::new();
+    world.input(Input::Open { stream: stream() });
+    // From here on the relay hears and says nothing.
+    world.relay = None;
+    world.now = world.now.plus(ALIVE_EVERY_MS);
+    world.device.handle_input(world.now, Input::Timer);
+    let sent = std::iter::from_fn(|| world.device.poll_output()).find_map(|output| match output {
+        Output::Send { bytes, .. } => Some(bytes),
+        _ => None,
+    });
+    assert_eq!(sent, Some(crate::wire::Up::Alive.encode()));
+    world.now = world.now.plus(SILENCE_MS_MAX - ALIVE_EVERY_MS - 1);
+    world.input(Input::Timer);
+    assert_eq!(world.device.session.connection(), Connection::Connected);
+    world.now = world.now.plus(1);
+    world.input(Input::Timer);
+    assert!(matches!(world.device.session.connection(), Connection::Waiting { .. }));
 }
