@@ -338,7 +338,7 @@ export class Feed {
       if (opening !== this.#opening) return;
       this.#noteKind(first.events);
       this.#noteKind(pending);
-      this.#local = first.upto > 0 ? "something" : "empty";
+      this.#local = first.upto > 0 || first.more ? "something" : "empty"; // more, and nothing yet: the log was replaced just now
       for (const reader of [...this.#readers]) {
         reader.start();
         if (added) reader.target.onPendingChanged();

@@ -39,6 +39,7 @@ export async function* readEvents<E extends AppEvent>(
       if (place > 0 && (page.epoch !== epoch || page.after !== place)) throw replaced(feed);
       // The answer came after all that the engine had told at the call, so now the head of then is known.
       if (first && !follow) end = headNow(session, feed);
+      if (page.upto <= place && page.more) continue; // another log took the place of this one while the page was read
       if (page.upto <= place) {
         // The end of the local log. Offline, or with nothing left to come, that is the end.
         if (place >= end || (!follow && (!session.connected || feed.state?.caughtUp === true))) break;

@@ -17,6 +17,9 @@ export interface ReaderTarget {
 /** Largest page of a read, in bytes of events: large enough to fold at full speed, small enough to let the page paint. */
 const READ_BYTES_MAX = 256 * 1024;
 
+/** How often in a row a page may only say that the log was replaced while it was read; more is an engine at fault. */
+const REPLACED_MAX = 10;
+
 /** One reader. It never holds more than a page, whatever the distance to the end of the log. */
 export class LogReader {
   readonly #read: (after: number, maxBytes: number) => Promise<EngineLogPage>;
@@ -71,6 +74,7 @@ export class LogReader {
 
   async #catchUp(): Promise<void> {
     this.#reading = true;
+    let replaced = 0;
     try {
       while (!this.#closed) {
         const [from, epoch, known] = [this.#offset, this.#epoch, this.#known];
@@ -83,10 +87,16 @@ export class LogReader {
         }
         this.#advance(page);
         if (page.upto <= from) {
-          if (page.more) throw new SyncError("engine-failed", "the local log says that it has more and gives nothing");
+          if (page.more) {
+            // Another log took the place of this one while the page was read: it begins at 0, where this reader stands.
+            replaced += 1;
+            if (replaced > REPLACED_MAX) throw new SyncError("engine-failed", "the local log says that it has more and gives nothing");
+            continue;
+          }
           // Nothing was told since this read began, so what was known to exist is not there as events.
           if (known === this.#known) this.#known = this.#offset;
         }
+        replaced = 0;
         if (!page.more && this.#known <= this.#offset) break;
       }
     } catch (cause) {
