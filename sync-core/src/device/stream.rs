@@ -339,7 +339,8 @@ impl Stream {
             check: r.check,
             producer: r.producer,
             settled,
-            records: records.into_members().take(crate::limits::RECORDS_ASKED_MAX).collect(),
+            // One less than a list may have: the answer brings the own record too.
+            records: records.into_members().take(crate::limits::RECORDS_ASKED_MAX - 1).collect(),
         }
     }
 

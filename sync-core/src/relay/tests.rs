@@ -531,6 +531,37 @@ fn what_is_not_allowed_closes_with_its_code() {
 }
 
 #[test]
+fn what_is_over_a_limit_ends_the_connection() {
+    let mut old = World::new();
+    let _hint = old.others_write("s", 1, EVENT_BYTES_MAX + 1);
+    let large = Run::of(&old.logs[&name("s")].events[0]);
+    let many = Run { bodies: crate::event::Bodies::Contents(vec![content(b"x"); 4_097]), ..large.clone() };
+    for run in [large, many] {
+        let mut world = World::new();
+        world.say(subscribe("s", 0)).say(Up::Heal(Heal { stream: name("s"), runs: vec![run], done: false }));
+        assert_eq!(world.closed, Some(CloseCode::Limit));
+    }
+    let mut world = World::new();
+    for n in 0..=16 {
+        let Up::Subscribe(mut ask) = subscribe(&format!("s/{n}"), 0) else { unreachable!("it is a subscribe") };
+        ask.records = vec![OTHERS; RECORDS_ASKED_MAX];
+        assert_eq!(world.closed, None, "16,384 records are not too many");
+        world.say(Up::Subscribe(ask));
+    }
+    assert_eq!(world.closed, Some(CloseCode::Limit));
+    // Nobody has said yet whether the token is good.
+    let mut world = World::silent();
+    let mut say = |up: Up| {
+        world.relay.handle_input(Input::Message(up.encode()), Millis(0));
+        std::iter::from_fn(|| world.relay.poll_output()).collect::<Vec<Output>>()
+    };
+    say(hello());
+    let closes = |outputs: Vec<Output>| matches!(outputs[..], [Output::Close(CloseCode::Limit)]);
+    assert!((0..16).all(|_| !closes(say(subscribe("s", 0)))));
+    assert!(closes(say(subscribe("s", 0))));
+}
+
+#[test]
 fn time_closes_and_keeps_alive() {
     let mut world = World::silent();
     world.now = Millis(HANDSHAKE_MS_MAX);
