@@ -58,9 +58,9 @@ pub fn missing(document: &str, text: &str, key: &str, tests: &TestNames) -> Vec<
     unknown.map(|name| format!("{document}: {key} names the test `{name}`, which does not exist")).collect()
 }
 
-/// Names of functions with a test attribute.
+/// Names of functions with a test attribute, and those that a macro of the same file makes tests of.
 fn rust_tests(text: &str) -> Vec<String> {
-    let mut names = Vec::new();
+    let mut names: Vec<String> = macros_of_tests(text).flat_map(|name| words_of_calls(text, name)).collect();
     let mut attribute = false;
     for line in text.lines().map(str::trim) {
         if let Some(rest) = line.strip_prefix("#[") {
@@ -74,6 +74,23 @@ fn rust_tests(text: &str) -> Vec<String> {
         }
     }
     names
+}
+
+/// Macros whose body has a test attribute.
+fn macros_of_tests(text: &str) -> impl Iterator<Item = &str> {
+    text.split("\nmacro_rules! ").skip(1).filter_map(|rest| {
+        let (name, body) = rest.split_once(" {")?;
+        let body = body.split("\n}").next()?;
+        (body.contains("#[test]") || body.contains("::test")).then_some(name)
+    })
+}
+
+/// The words between the braces of a macro's calls at the start of a line: names of tests and of their modules.
+fn words_of_calls(text: &str, name: &str) -> Vec<String> {
+    let head = format!("\n{name}! {{");
+    let calls = text.split(&head).skip(1).filter_map(|rest| rest.split("\n}").next());
+    let words = calls.flat_map(|call| call.split(|c: char| !c.is_alphanumeric() && c != '_'));
+    words.filter(|word| !word.is_empty()).map(str::to_owned).collect()
 }
 
 fn function_name(line: &str) -> Option<&str> {
@@ -128,6 +145,14 @@ mod tests {
     fn rust_tests_are_functions_with_a_test_attribute() {
         let text = "#[cfg(test)]\nmod tests {\n  fn helper() {}\n  #[test]\n  fn one() {}\n  /// Why.\n  #[tokio::test(flavor = \"x\")]\n  #[should_panic]\n  // and so\n  async fn two() {}\n  #[inline]\n  fn three() {}\n}\n";
         assert_eq!(rust_tests(text), ["one", "two"]);
+    }
+
+    #[test]
+    fn a_macro_makes_tests_of_the_names_in_its_calls() {
+        let text = "\nmacro_rules! each {\n    ($name:ident) => {\n        #[tokio::test]\n        async fn $name() {}\n    };\n}\n\neach! {\n    one\n    two\n}\n\nother! {\n    three\n}\n";
+        let names = rust_tests(text);
+        assert!(["one", "two"].iter().all(|name| names.iter().any(|found| found == name)), "{names:?}");
+        assert!(names.iter().all(|name| name != "three"), "{names:?}");
     }
 
     #[test]
