@@ -23,7 +23,7 @@ use crate::indexed_db::{Ended, database_name, delete_database};
 use crate::js_error::EngineError;
 use crate::questions::{Answer, Question};
 use crate::storage::Storage;
-use js_sys::{Function, Promise, Reflect};
+use js_sys::{Function, Promise};
 use std::cell::RefCell;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
@@ -51,8 +51,8 @@ pub struct Engine {
 
 #[wasm_bindgen]
 impl Engine {
-    /// Opens the local data, takes it over, and loads the device. `options`: `{ url, database, user }`, of which `url`
-    /// and `user` may be null. Where there is no durable storage it goes on in memory and says so in its status.
+    /// Opens the local data, takes it over, and loads the device. `options`: `{ url, database, user, token }`, of which
+    /// `url` and `user` may be null and `token` says whether a page can be asked for one. Where there is no durable storage it goes on in memory and says so in its status.
     /// Rejects with `outdated-app` if a newer build wrote the local data: then nothing of it is read.
     #[wasm_bindgen(unchecked_return_type = "Promise<Engine>")]
     pub fn start(options: JsValue, listener: Function) -> Promise {
@@ -209,12 +209,26 @@ impl Engine {
     }
 }
 
+/// What a host says when it starts the engine.
+#[derive(serde::Deserialize)]
+struct StartOptions {
+    /// The relay; none: this device alone.
+    url: Option<String>,
+    /// Name of the app's local data.
+    database: String,
+    /// Who is signed in; none: anonymous.
+    user: Option<String>,
+    /// There is a page that can be asked for a token.
+    #[serde(default)]
+    token: bool,
+}
+
 /// What `Engine::start` does.
 async fn start(options: JsValue, listener: Function) -> Result<Engine, JsValue> {
-    let url = option(&options, "url");
-    let user = option(&options, "user");
-    let wants_token = Reflect::get(&options, &"token".into()).is_ok_and(|token| token.is_truthy());
-    let database = database_name(&option(&options, "database").unwrap_or_default(), user.as_deref());
+    let options: StartOptions =
+        serde_wasm_bindgen::from_value(options).map_err(|_| EngineError::new("invalid-value"))?;
+    let StartOptions { url, database, user, token } = options;
+    let database = database_name(&database, user.as_deref());
     // The database may be taken away before there is a driver to tell it to.
     let ended: Rc<RefCell<(Option<Ended>, Weak<Driver>)>> = Rc::new(RefCell::new((None, Weak::new())));
     let told = Rc::clone(&ended);
@@ -226,7 +240,7 @@ async fn start(options: JsValue, listener: Function) -> Result<Engine, JsValue> 
         }
     };
     let (storage, why_memory) = Storage::open(&database, on_end).await.map_err(|_| EngineError::new("outdated-app"))?;
-    let options = Options { relay: url.is_some(), wants_token };
+    let options = Options { relay: url.is_some(), wants_token: token };
     let mut seed = [0; 32];
     get_random_values(&mut seed);
     let driver = Driver::start(seed, options, url, storage, listener);
@@ -272,9 +286,4 @@ fn name(text: &str) -> Result<StreamName, EngineError> {
 fn whole(number: f64) -> Result<u64, EngineError> {
     let is_whole = number >= 0.0 && number <= Offset::MAX.0 as f64 && number.fract() == 0.0;
     is_whole.then_some(number as u64).ok_or(EngineError::new("invalid-value"))
-}
-
-/// A text among the options; null and undefined are none.
-fn option(options: &JsValue, key: &str) -> Option<String> {
-    Reflect::get(options, &key.into()).ok()?.as_string()
 }
