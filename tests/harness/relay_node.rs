@@ -259,7 +259,7 @@ impl RelayNode {
             Request::Resume(resume) => {
                 let mut info = self.store.resume(resume);
                 let named = self.named.get(&(under_way.connection, resume.stream.clone()));
-                if let (Planted::NoCheck, Some(check)) = (self.store.planted.unwrap_or(Planted::GapsAllowed), named) {
+                if let (Some(Planted::NoCheck), Some(check)) = (self.store.planted, named) {
                     info.check = info.check.map(|_| *check);
                 }
                 if let (Some(Planted::BelowFloorTrusted), Some((epoch, at))) = (self.store.planted, resume.check_at)

@@ -20,8 +20,6 @@ pub enum Planted {
     NoCheck,
     /// R8: takes the next sequence without comparing the tag before it.
     NoPrevTag,
-    /// R8: takes any sequence above the last.
-    GapsAllowed,
     /// R8: says that any sequence at or below the last was stored.
     SilentDup,
     /// R9: a refusal uses up no sequence and is not recorded.
@@ -191,10 +189,9 @@ impl Store {
         let inside = append.first <= p.last && repeated <= append.items.len() as u64;
         let continues = if append.first == p.last + 1 {
             append.tag_before == p.tag || self.breaks(Planted::NoPrevTag)
-        } else if append.first > p.last {
-            self.breaks(Planted::GapsAllowed)
         } else {
-            inside && append.items[repeated as usize - 1].tag == p.tag || self.breaks(Planted::SilentDup)
+            append.first <= p.last && inside && append.items[repeated as usize - 1].tag == p.tag
+                || self.breaks(Planted::SilentDup)
         };
         if !continues {
             return Err(StoreError::Chain { known: log.known(append.producer), head: log.head });

@@ -55,12 +55,6 @@ fn skip_the_tag() {
     store_breaks(Planted::NoPrevTag, "clone", &[3, 4, 6, 8]);
 }
 
-/// R8: the store takes any sequence above the last.
-#[test]
-fn take_gaps() {
-    store_breaks(Planted::GapsAllowed, "clone", &[1, 3, 4, 6, 8, 9]);
-}
-
 /// R8: everything at or below the last sequence counts as stored.
 #[test]
 fn take_every_repeat_for_the_same() {
