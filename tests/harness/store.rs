@@ -190,8 +190,8 @@ impl Store {
         let continues = if append.first == p.last + 1 {
             append.tag_before == p.tag || self.breaks(Planted::NoPrevTag)
         } else {
-            append.first <= p.last && inside && append.items[repeated as usize - 1].tag == p.tag
-                || self.breaks(Planted::SilentDup)
+            inside && append.items[repeated as usize - 1].tag == p.tag
+                || append.first <= p.last && self.breaks(Planted::SilentDup)
         };
         if !continues {
             return Err(StoreError::Chain { known: log.known(append.producer), head: log.head });
