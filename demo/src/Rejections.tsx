@@ -7,7 +7,7 @@ export function Rejections({ rejections }: { readonly rejections: readonly Rejec
   return (
     <ul className="rejections">
       {rejections.map((rejection) => (
-        <li key={rejection.id} className="rejection">
+        <li key={`${rejection.stream} ${rejection.id}`} className="rejection">
           <p className="rejection-why">{explainRefusal(rejection)}</p>
           {rejection.kind === "event" ? <RefusedEvent rejection={rejection} /> : <RefusedChange rejection={rejection} />}
         </li>
