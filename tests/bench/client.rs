@@ -44,8 +44,8 @@ pub enum Server {
 type Fallible<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 impl Client {
-    /// Connects as device `number` to room `room`. `subscribes`: it wants what is in the room and what comes.
-    pub async fn connect(server: Server, address: &str, number: u64, room: u32, subscribes: bool) -> Fallible<Client> {
+    /// Connects as device `number` to room `room`, for what is in it and what comes: the relay lets nobody else write.
+    pub async fn connect(server: Server, address: &str, number: u64, room: u32) -> Fallible<Client> {
         let config = WebSocketConfig::default().read_buffer_size(16 * 1024).max_message_size(Some(1 << 24));
         let url = format!("ws://{address}/sync");
         let (socket, _) = tokio_tungstenite::connect_async_with_config(url, Some(config), true).await?;
@@ -58,15 +58,15 @@ impl Client {
             Server::Tidelog => Speaks::Tidelog { stream, producer, next: 1, tag: Tag::ZERO, cursor: 0, unconfirmed: 0 },
         };
         let mut client = Client { socket, speaks };
-        client.greet(subscribes).await?;
+        client.greet().await?;
         Ok(client)
     }
 
-    async fn greet(&mut self, subscribes: bool) -> Fallible<()> {
+    async fn greet(&mut self) -> Fallible<()> {
         match &self.speaks {
             Speaks::Floor { room } => {
-                let hello = [&room.to_be_bytes()[..], &[u8::from(subscribes)]].concat();
-                self.socket.send(tungstenite::Message::Binary(hello.into())).await?;
+                let hello = Bytes::copy_from_slice(&room.to_be_bytes());
+                self.socket.send(tungstenite::Message::Binary(hello)).await?;
                 // The floor answers nothing; an empty acknowledgement says that it is in the room.
                 self.frame().await?;
             }
@@ -84,10 +84,8 @@ impl Client {
                 });
                 self.send(hello.encode()).await?;
                 self.frame().await?;
-                if subscribes {
-                    self.send(ask.encode()).await?;
-                    self.frame().await?;
-                }
+                self.send(ask.encode()).await?;
+                self.frame().await?;
             }
         }
         Ok(())

@@ -99,19 +99,16 @@ async fn connection(
     let (mut sink, mut stream) = socket.split();
     let (outbox, mut to_send) = mpsc::unbounded_channel::<Bytes>();
     let Some(Ok(tungstenite::Message::Binary(hello))) = stream.next().await else { return };
-    let Ok([a, b, c, d, subscribes]) = <[u8; 5]>::try_from(&hello[..]) else { return };
-    let room = u32::from_be_bytes([a, b, c, d]);
+    let Ok(room) = <[u8; 4]>::try_from(&hello[..]).map(u32::from_be_bytes) else { return };
     {
         let mut shared = shared.lock().expect("no thread panics while it holds the lock");
         shared.authors.insert(number, outbox.clone());
         drop(outbox.send(frame(0, 0, &[])));
         let room = shared.rooms.entry(room).or_default();
-        if subscribes == 1 {
-            if room.events > 0 {
-                drop(outbox.send(frame(0, room.events, &room.log)));
-            }
-            room.subscribers.push(outbox);
+        if room.events > 0 {
+            drop(outbox.send(frame(0, room.events, &room.log)));
         }
+        room.subscribers.push(outbox);
     }
     loop {
         tokio::select! {

@@ -92,8 +92,8 @@ fn payload() -> Bytes {
 }
 
 impl Setting<'_> {
-    async fn connect(&self, number: u64, room: u32, subscribes: bool) -> Result<Client> {
-        Client::connect(self.server, &self.process.address, number, room, subscribes).await
+    async fn connect(&self, number: u64, room: u32) -> Result<Client> {
+        Client::connect(self.server, &self.process.address, number, room).await
     }
 
     /// Events counted by `tasks` in the time, as a rate, and what they cost the server.
@@ -143,8 +143,9 @@ async fn consume(mut client: Client, until: Instant) -> Result<u64> {
 
 async fn publish(setting: &Setting<'_>, producers: u64, time: Duration) -> Result<Outcome> {
     let mut clients = vec![];
+    // Each in a room of its own: what they hear is their own.
     for number in 0..producers {
-        clients.push(setting.connect(number, 0, false).await?);
+        clients.push(setting.connect(number, number as u32).await?);
     }
     let until = Instant::now() + time;
     let mut tasks = JoinSet::new();
@@ -155,12 +156,12 @@ async fn publish(setting: &Setting<'_>, producers: u64, time: Duration) -> Resul
 async fn fan_out(setting: &Setting<'_>, subscribers: u64, time: Duration) -> Result<Outcome> {
     let mut readers = vec![];
     for number in 0..subscribers {
-        readers.push(setting.connect(1000 + number, 0, true).await?);
+        readers.push(setting.connect(1000 + number, 0).await?);
     }
     let until = Instant::now() + time;
     let mut tasks = JoinSet::new();
     for number in 0..10 {
-        let writer = setting.connect(number, 0, false).await?;
+        let writer = setting.connect(number, 0).await?;
         tasks.spawn(async move { produce(writer, 8, until).await.map(|_| 0) });
     }
     readers.into_iter().for_each(|reader| drop(tasks.spawn(consume(reader, until))));
@@ -171,8 +172,8 @@ async fn fan_out(setting: &Setting<'_>, subscribers: u64, time: Duration) -> Res
 async fn rooms(setting: &Setting<'_>, rooms: u32, time: Duration) -> Result<Outcome> {
     let mut pairs = vec![];
     for room in 0..rooms {
-        let a = setting.connect(u64::from(room) * 2, room, true).await?;
-        pairs.push((a, setting.connect(u64::from(room) * 2 + 1, room, true).await?));
+        let a = setting.connect(u64::from(room) * 2, room).await?;
+        pairs.push((a, setting.connect(u64::from(room) * 2 + 1, room).await?));
     }
     let until = Instant::now() + time;
     let mut tasks = JoinSet::new();
@@ -202,7 +203,7 @@ async fn volley(mut a: Client, mut b: Client, until: Instant) -> Result<u64> {
 
 /// Fills a room, then measures from a newcomer's connect until it has everything.
 async fn catch_up(setting: &Setting<'_>, events: u64) -> Result<Outcome> {
-    let mut writer = setting.connect(0, 0, false).await?;
+    let mut writer = setting.connect(0, 0).await?;
     let (mut sent, mut accepted) = (0, 0);
     while accepted < events {
         while sent < events && sent - accepted < 2000 {
@@ -217,7 +218,7 @@ async fn catch_up(setting: &Setting<'_>, events: u64) -> Result<Outcome> {
     const JOINERS: u64 = 5;
     for joiner in 0..JOINERS {
         let begin = Instant::now();
-        let mut reader = setting.connect(10 + joiner, 0, true).await?;
+        let mut reader = setting.connect(10 + joiner, 0).await?;
         let mut delivered = 0;
         while delivered < events {
             delivered += tokio::time::timeout(Duration::from_secs(60), reader.receive()).await??.delivered;
@@ -233,11 +234,11 @@ async fn idle(setting: &Setting<'_>, connections: u64) -> Result<Outcome> {
     // The first ones pay for what is there once.
     let mut clients = vec![];
     for number in 0..50 {
-        clients.push(setting.connect(number, number as u32, true).await?);
+        clients.push(setting.connect(number, number as u32).await?);
     }
     let before = setting.process.resident_bytes();
     for number in 0..connections {
-        clients.push(setting.connect(100 + number, (number % 1000) as u32, true).await?);
+        clients.push(setting.connect(100 + number, (number % 1000) as u32).await?);
     }
     let bytes = setting.process.resident_bytes().saturating_sub(before) as f64 / connections as f64;
     Ok(Outcome { value: bytes / 1024.0, unit: "KB", more_is_better: false, cpu_per_1000: None, p99: None })
@@ -245,8 +246,8 @@ async fn idle(setting: &Setting<'_>, connections: u64) -> Result<Outcome> {
 
 /// From the writer's send to the reader's receipt, one clock.
 async fn latency(setting: &Setting<'_>, time: Duration) -> Result<Outcome> {
-    let mut writer = setting.connect(0, 0, false).await?;
-    let mut reader = setting.connect(1, 0, true).await?;
+    let mut writer = setting.connect(0, 0).await?;
+    let mut reader = setting.connect(1, 0).await?;
     let (arrived, mut arrivals) = mpsc::unbounded_channel();
     let reading = tokio::spawn(async move {
         loop {
