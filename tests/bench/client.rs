@@ -46,7 +46,9 @@ type Fallible<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 impl Client {
     /// Connects as device `number` to room `room`, for what is in it and what comes: the relay lets nobody else write.
     pub async fn connect(server: Server, address: &str, number: u64, room: u32) -> Fallible<Client> {
-        let config = WebSocketConfig::default().read_buffer_size(16 * 1024).max_message_size(Some(1 << 24));
+        // The floor sends all it has in one frame.
+        let max = Some(64 << 20);
+        let config = WebSocketConfig::default().read_buffer_size(16 * 1024).max_message_size(max).max_frame_size(max);
         let url = format!("ws://{address}/sync");
         let (socket, _) = tokio_tungstenite::connect_async_with_config(url, Some(config), true).await?;
         let mut id = [0; 16];
