@@ -1,7 +1,7 @@
 /** The values that stand at one place of a document, as a store. */
 import type { ConflictingValue } from "./document/types.js";
 import type { Conflict } from "./document-types.js";
-import type { Store } from "./store.js";
+import { derived, type Store } from "./store.js";
 
 /** `find`: the document's answer, null while it is not open. Asked again only when the document's snapshot changed. */
 export function conflictsAt(
@@ -18,18 +18,7 @@ export function conflictsAt(
     if (found !== null) value = keepConflicts(value, found.map(({ actor, ...conflict }) => ({ ...conflict, author: authorOf(actor) })));
     return value;
   };
-  return {
-    getSnapshot,
-    subscribe: (listener) => {
-      let before = getSnapshot();
-      return document.subscribe(() => {
-        const now = getSnapshot();
-        if (now === before) return;
-        before = now;
-        listener();
-      });
-    },
-  };
+  return derived(document, getSnapshot);
 }
 
 /** Values are snapshots with references of their own, so an entry is the same when its fields are. */

@@ -2,7 +2,7 @@
 import type { DocumentHandleImpl } from "./document-handle.js";
 import type { ChangeOptions, Origin } from "./document-types.js";
 import type { Path, TextSplice } from "./document/types.js";
-import type { Store, Unsubscribe } from "./store.js";
+import { derived, type Store, type Unsubscribe } from "./store.js";
 import type { WriteHandle } from "./write.js";
 
 /** One string of a document, for an editor. The snapshot is `undefined` while the string is not there. */
@@ -20,18 +20,8 @@ export interface TextHandle extends Store<string | undefined> {
 /** Binds a string of an open document. Throws `not-ready`, and `invalid-value` if there is no text at `path`. */
 export function openText<T extends object>(document: DocumentHandleImpl<T>, path: Path): TextHandle {
   const text = document.look((state) => state.text(path));
-  const getSnapshot = (): string | undefined => text.value;
   return {
-    getSnapshot,
-    subscribe: (listener) => {
-      let before = getSnapshot();
-      return document.subscribe(() => {
-        const now = getSnapshot();
-        if (now === before) return;
-        before = now;
-        listener();
-      });
-    },
+    ...derived(document, () => text.value),
     splice: (splices, options = {}) => document.edit(() => text.splice(splices), options),
     onSplice: (listener) => text.onSplice((splices) => listener(splices, document.origin)),
     cursorAt: (index) => document.look(() => text.cursorAt(index)),

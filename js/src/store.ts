@@ -29,6 +29,22 @@ export function callAll<A extends readonly unknown[]>(listeners: Iterable<(...ar
   }
 }
 
+/** A store of what `getSnapshot` makes of another store: tells only when that came out as something else. */
+export function derived<T>(source: Store<unknown>, getSnapshot: () => T): Store<T> {
+  return {
+    getSnapshot,
+    subscribe: (listener) => {
+      let before = getSnapshot();
+      return source.subscribe(() => {
+        const now = getSnapshot();
+        if (now === before) return;
+        before = now;
+        listener();
+      });
+    },
+  };
+}
+
 /** A store with a value that its owner sets. `onUse` runs for the first subscriber; what it returns, after the last. */
 export class ValueStore<T> implements Store<T> {
   readonly #listeners = new Set<() => void>();
