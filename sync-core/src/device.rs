@@ -21,8 +21,11 @@ mod session;
 mod step;
 mod stream;
 
+use alloc::boxed::Box;
+use alloc::vec;
+use alloc::vec::Vec;
 pub use input::{Append, Input, Socket, StorageError};
-pub use output::{Connection, Notice, Output, Own, Page, Rejection, StreamState, Table, Write};
+pub use output::{Connection, LocalStream, Notice, Output, Own, Page, Queued, Rejection, StreamState, Table, Write};
 
 use crate::digest;
 use crate::event::{Content, Event};
@@ -31,6 +34,7 @@ use crate::limits::*;
 use crate::sorted::{SortedMap, SortedSet};
 use crate::time::Millis;
 use crate::wire::{Access, Down, Message, Subscribed, Up};
+use alloc::collections::VecDeque;
 use applying::Next;
 use bytes::Bytes;
 use causes::{Asked, Others};
@@ -38,7 +42,6 @@ use io::Io;
 use opening::{Deferred, Start};
 use rows::OwnEvent;
 use session::Session;
-use std::collections::VecDeque;
 use stream::{Held, Life, Phase, Stream};
 
 /// A link that was given up so often without progress is a broken relay's: the connection is dropped and backed off.
@@ -64,8 +67,8 @@ pub struct Device {
     producer: ProducerId,
     streams: SortedMap<StreamName, Box<Stream>>,
     names: SortedMap<StreamHash, StreamName>,
-    /// Appends to streams that are being loaded.
-    waiting: SortedMap<StreamName, Vec<Append>>,
+    /// Appends that wait for streams to be loaded, in the order in which pages wrote them.
+    waiting: VecDeque<Append>,
     deferred: Vec<(u64, Deferred)>,
     asked: SortedMap<StreamName, Asked>,
     /// Streams to look at before the step ends, those whose record is to be written, those that wait for another stream.
@@ -88,7 +91,7 @@ impl Device {
             producer: ProducerId::default(),
             streams: SortedMap::new(),
             names: SortedMap::new(),
-            waiting: SortedMap::new(),
+            waiting: VecDeque::new(),
             deferred: vec![],
             asked: SortedMap::new(),
             touched: SortedSet::new(),
@@ -130,9 +133,9 @@ impl Device {
     /// Own events that are not in the log yet, in order, and where each stands. Only of an opened stream.
     pub fn pending(&self, stream: &StreamName) -> Vec<(Event, Own)> {
         let Some(s) = self.streams.get(stream) else { return vec![] };
-        let strays = s.strays.iter().map(|stray| {
+        let strays = s.open_strays().map(|stray| {
             let event = Event {
-                id: stray.id,
+                id: stray.shown_id(),
                 tag: stray.tag,
                 tag_before: stray.tag_before,
                 prev: (0, Tag::ZERO),
@@ -147,13 +150,29 @@ impl Device {
         let own = s.outbox.keys().filter_map(|sequence| Some((s.own_event(*sequence)?, s.own(*sequence))));
         strays.chain(own).collect()
     }
+    /// Whether an event of [`Device::pending`] is on stable storage, which [`Notice::Appended`] has said of it by now.
+    pub fn is_saved(&self, stream: &StreamName, id: EventId) -> bool {
+        // A stray is shown under another id than it was appended with.
+        let is_stray = |id: EventId| self.streams.get(stream).is_some_and(|s| s.record.producer != id.producer);
+        let same = |unsaved: EventId| unsaved == id || is_stray(unsaved) && is_stray(id);
+        !self.io.unsaved().any(|(of, unsaved)| of == stream && same(unsaved))
+    }
+    /// Events that an earlier log had and the present one may lack, in the order in which they are to be healed.
+    pub fn healing(&self, stream: &StreamName) -> Vec<(EventId, Tag)> {
+        let entries = self.streams.get(stream).map(|s| s.heal.entries().map(|entry| (entry.id, entry.tag)).collect());
+        entries.unwrap_or_default()
+    }
     /// The list of rejections, by stream and id.
     pub fn rejections(&self) -> Vec<(StreamName, Rejection)> {
         self.io.rejections.iter().map(|((stream, _), rejection)| (stream.clone(), rejection.clone())).collect()
     }
-    /// The streams that this device has something of, and how many writes wait in each.
-    pub fn streams(&self) -> Vec<(StreamName, usize)> {
-        self.streams.values().map(|s| (s.name.clone(), s.state(0).pending)).collect()
+    /// The streams that this device has something of.
+    pub fn streams(&self) -> Vec<LocalStream> {
+        let held = |s: &Stream| {
+            let (kind, used_bytes) = (s.record.kind?, s.record.log_bytes);
+            Some(LocalStream { name: s.name.clone(), kind, used_bytes, pending: s.state(0).pending })
+        };
+        self.streams.values().filter_map(|stream| held(stream)).collect()
     }
     /// The connection's state.
     pub fn connection(&self) -> Connection {
@@ -161,7 +180,17 @@ impl Device {
     }
     /// Writes that were handed in and are not on stable storage yet.
     pub fn unsaved(&self) -> usize {
-        self.io.unsaved() + self.waiting.values().map(Vec::len).sum::<usize>() + self.queue.len()
+        let queued = self.queue.iter().filter(|input| matches!(input, Input::Append(_))).count();
+        self.io.unsaved().count() + self.waiting.len() + queued
+    }
+    /// It has not read its local store yet: what it is told waits.
+    pub fn is_loading(&self) -> bool {
+        matches!(self.start, Start::Loading(_))
+    }
+    /// An id for the `number`th of several that write here at the same time: this device's own, and another one once the
+    /// device has a new producer id.
+    pub fn writer(&self, number: u32) -> [u8; 16] {
+        digest::writer(self.producer, number)
     }
     /// Why the local store cannot be used, if it cannot: `outdated-app`, `storage-lost` ...
     pub fn failure(&self) -> Option<&'static str> {
@@ -171,6 +200,15 @@ impl Device {
         }
     }
 
+    /// How much waits for the relay, or was sent by it: for whoever counts that it stays within [`crate::limits`].
+    pub fn queued(&self) -> Queued {
+        let links = self.streams.values().filter_map(|stream| stream.link.as_ref());
+        links.fold(Queued::default(), |queued, link| Queued {
+            unanswered_bytes: queued.unanswered_bytes.max(link.unanswered_bytes()),
+            unapplied_bytes: queued.unapplied_bytes + link.unapplied_bytes(),
+        })
+    }
+
     fn take(&mut self, input: Input) {
         match input {
             Input::Open { stream } => self.open(stream, true),
@@ -178,6 +216,7 @@ impl Device {
             Input::Append(append) => self.append(append),
             Input::Read { request, stream, after, bytes_max } => self.read(request, stream, after, bytes_max),
             Input::DropRejection { stream, id } => self.drop_rejection(stream, id),
+            Input::Reject { stream, rejection } => self.reject(stream, rejection),
             Input::Discard { stream, id } => self.discard(&stream, id),
             Input::Refresh { stream } => self.refresh(&stream),
             Input::Connect if self.options.relay => self.session.connect(&mut self.io),
@@ -227,12 +266,31 @@ impl Device {
         }
         let name = append.stream.clone();
         self.open(name.clone(), false);
-        match self.streams.get(&name).map(|stream| stream.life) {
-            Some(Life::Ready) => self.append_ready(append),
-            Some(Life::Failed(code)) => {
-                self.io.notice(Notice::Failed { write: append.write, stream: name, code });
+        if let Some(Life::Failed(code)) = self.streams.get(&name).map(|stream| stream.life) {
+            return self.io.notice(Notice::Failed { write: append.write, stream: name, code });
+        }
+        self.waiting.push_back(append);
+        self.append_waiting();
+    }
+
+    /// R16: what was written before an event, and what waits in an outbox, is among its causes, in other streams too. So
+    /// events are made in the order of the writes, and none before what may wait elsewhere is loaded.
+    fn append_waiting(&mut self) {
+        if self.waiting.is_empty() || self.streams.values().any(|s| s.is_loading_work()) {
+            return;
+        }
+        while let Some(append) = self.waiting.pop_front() {
+            match self.streams.get(&append.stream).map(|stream| stream.life) {
+                Some(Life::Ready) => self.append_ready(append),
+                Some(Life::Failed(code)) => {
+                    self.io.notice(Notice::Failed { write: append.write, stream: append.stream, code });
+                }
+                // It may have been let go while another was loaded: then it is loaded again.
+                _ => {
+                    self.open(append.stream.clone(), false);
+                    return self.waiting.push_front(append);
+                }
             }
-            _ => self.waiting.get_or_insert_with(name, Vec::new).push(append),
         }
     }
 
@@ -246,9 +304,9 @@ impl Device {
         let others = Others { streams: &self.streams, names: &self.names, asked: &self.asked };
         let causes = others.causes_of_append(&stream);
         let newest = || stream.outbox.last().and_then(|(s, _)| Some((stream.own_id(*s), stream.own_tag(*s)?)));
-        let stray = || stream.strays.last().map(|stray| (stray.id, stray.tag));
+        let stray = || stream.open_strays().next_back().map(|stray| (stray.id, stray.tag));
         let needs = dependent.then(|| newest().or_else(stray)).flatten();
-        let is_free = stream.heal.is_empty() && stream.strays.is_empty();
+        let is_free = stream.heal.is_empty() && stream.strays.is_empty() && !stream.heals_own();
         // The mark is committed with the event itself where it can be sent right after (R14).
         let goes_at_once = stream.is_live() && stream.access == Access::Write && is_free;
         let own = OwnEvent { content, causes, needs };
@@ -268,9 +326,19 @@ impl Device {
         }
     }
 
-    /// R14: only an event never handed to a socket.
+    /// Lists an own event that had no effect; the same one only once, whatever its id was then.
+    fn reject(&mut self, name: StreamName, rejection: Rejection) {
+        let is_listed = self.io.rejections.iter().any(|((of, _), r)| *of == name && r.content == rejection.content);
+        if let Some(stream) = self.streams.get_mut(&name).filter(|_| !is_listed) {
+            stream.list(rejection, &mut self.io);
+            self.touched.insert(name);
+        }
+    }
+
+    /// R14: only an event never handed to a socket, and none that a write may be on top of which waits to be made.
     fn discard(&mut self, name: &StreamName, id: EventId) {
-        let Some(stream) = self.streams.get_mut(name) else { return };
+        let is_needed = self.waiting.iter().any(|append| append.dependent && append.stream == *name);
+        let Some(stream) = self.streams.get_mut(name).filter(|_| !is_needed) else { return };
         if id.producer == stream.record.producer
             && stream.outbox.contains_key(&id.sequence)
             && stream.own(id.sequence) == Own::Unsent
@@ -351,7 +419,7 @@ impl Device {
         let io = &mut self.io;
         match message {
             Down::Subscribed(answer) => return self.subscribed(stream, answer),
-            Down::Snapshot(part) if part.part + 1 < part.parts => {
+            Down::Snapshot(part) if part.part < part.parts.saturating_sub(1) => {
                 let next = stream.snapshot_part(part, io);
                 // The cursor stands still until the last part: each of the others is confirmed as it comes (P14).
                 if next == Next::On {
@@ -372,7 +440,8 @@ impl Device {
             }
             Down::Accepted { producer, first, last, .. } => stream.accepted(producer, first, last, io),
             Down::Rejected { producer, refusal, .. } => stream.rejected(producer, &refusal, io),
-            Down::Have { producer, known, .. } if producer == stream.record.producer => {
+            Down::Have { producer, known, head, .. } if producer == stream.record.producer => {
+                stream.hears(head, known.last);
                 return self.reconcile(stream, &known);
             }
             Down::Have { producer, sequence, known, head, .. } => {
@@ -406,7 +475,8 @@ impl Device {
             asked.bound = Some((answer.head, self.frames));
         }
         stream.exists = Some(answer.epoch != Epoch::NONE);
-        (stream.head, stream.access) = (Some(answer.head), answer.access);
+        stream.answers += 1;
+        stream.access = answer.access;
         stream.error = (answer.access == Access::None).then_some("access-denied");
         let begins_again = !answer.resume && stream.record.cursor > Offset::ZERO;
         let Some(link) = &mut stream.link else { return Next::On };
@@ -426,7 +496,8 @@ impl Device {
     }
 
     fn go_live(&mut self, stream: &mut Stream, answer: Subscribed, resume: bool) -> Next {
-        let was_live = stream.is_live();
+        // What was sent to a log that is gone may never be answered.
+        let is_new = !stream.is_live() || stream.record.epoch != answer.epoch;
         if stream.record.cursor == Offset::ZERO && stream.record.epoch != answer.epoch {
             (stream.record.epoch, stream.dirty) = (answer.epoch, true);
             stream.record.check = digest::check_of_empty(answer.epoch);
@@ -439,7 +510,8 @@ impl Device {
         };
         link.phase = Phase::Live { head: answer.head, last: answer.known.last, resume };
         link.turn = answer.turn;
-        if !was_live {
+        if is_new {
+            link.forget_sent();
             stream.heal.begin_link();
         }
         self.reconcile(stream, &answer.known)
@@ -495,7 +567,7 @@ impl Device {
             let Some(link) = &stream.link else { continue };
             if link.held_since.is_some_and(|since| self.io.now.since(since) >= HELD_MS_MAX) {
                 let others = Others { streams: &self.streams, names: &self.names, asked: &self.asked };
-                ask.extend(others.held_for(stream, &stream.name));
+                ask.extend(others.held_for(stream));
             }
         }
         for name in ask.into_members() {

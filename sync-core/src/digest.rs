@@ -7,6 +7,7 @@ const DOMAIN_CHECK: u8 = 2;
 const DOMAIN_PRODUCER: u8 = 3;
 const DOMAIN_STREAM: u8 = 4;
 const DOMAIN_RANDOM: u8 = 5;
+const DOMAIN_WRITER: u8 = 6;
 
 fn digest<const N: usize>(domain: u8, parts: &[&[u8]]) -> [u8; N] {
     let mut hasher = blake3::Hasher::new();
@@ -42,6 +43,11 @@ pub fn derived_producer(id: EventId, tag: Tag) -> ProducerId {
 /// The short name of a stream inside causes.
 pub fn stream_hash(name: &StreamName) -> StreamHash {
     StreamHash(digest(DOMAIN_STREAM, &[name.as_str().as_bytes()]))
+}
+
+/// An id for one of several that write on one device. It never crosses the wire as such.
+pub fn writer(producer: ProducerId, number: u32) -> [u8; 16] {
+    digest(DOMAIN_WRITER, &[&producer.0, &number.to_be_bytes()])
 }
 
 /// Random bytes drawn from a seed, one after the other: the core's only source of them.

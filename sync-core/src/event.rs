@@ -3,8 +3,10 @@
 use crate::digest;
 use crate::ids::*;
 use crate::wire::DecodeError;
+use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
 use bytes::Bytes;
-use std::sync::Arc;
 
 /// What an event's payload is. The core passes all of them on unparsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,9 +48,7 @@ impl Content {
     /// Reads content bytes. Unknown kinds and further elements are errors of the author, not of the wire.
     pub fn decode(bytes: &Bytes) -> Result<Content, DecodeError> {
         let mut input = crate::wire::codec::Reader::new(bytes);
-        if input.array()? != 3 {
-            return Err(input.error("content is not three elements"));
-        }
+        input.array_of(3)?;
         let kind = u8::try_from(input.u64()?).ok().and_then(Kind::from_number);
         Ok(Content {
             kind: kind.ok_or_else(|| input.error("unknown kind of content"))?,

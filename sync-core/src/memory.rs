@@ -6,9 +6,12 @@ use crate::event::{Event, Run};
 use crate::ids::*;
 use crate::relay::store::*;
 use crate::relay::{Answer, Request, SharedBatch};
-use crate::wire::{Known, Refusal, encode_run};
+use crate::wire::{Known, Refusal};
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
 use bytes::Bytes;
-use std::collections::BTreeMap;
 
 /// Rows of bytes under keys of bytes, in memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -113,7 +116,7 @@ impl Log {
     }
     fn resume(&self, ask: &ResumeRequest) -> ResumeInfo {
         let check = ask.check_at.filter(|(epoch, _)| *epoch == self.epoch).and_then(|(_, at)| self.check(at));
-        let known = self.producers.get(&ask.producer).map(|p| p.known.clone()).unwrap_or_default();
+        let known = self.producers.get(&ask.producer).map(|p| p.known.told_from(ask.settled)).unwrap_or_default();
         ResumeInfo { epoch: self.epoch, head: self.head(), floor: Offset::ZERO, check, known }
     }
 
@@ -185,17 +188,22 @@ impl Log {
     fn heal(&mut self, event: &Event) -> HealOutcome {
         let producer = self.producers.entry(event.id.producer).or_default();
         let (known, logged) = (&mut producer.known, producer.logged);
-        if event.id.sequence <= known.last {
-            return HealOutcome::Passed;
+        if known.refused.iter().any(|r| (r.sequence, r.tag) == (event.id.sequence, event.tag)) {
+            return HealOutcome::Refused;
         }
-        if event.prev.0 > known.last || event.prev.0 == logged.0 && event.prev.1 != logged.1 {
+        if event.id.sequence <= known.last {
+            let is_logged = self.events.iter().any(|other| other.id == event.id);
+            return if is_logged { HealOutcome::Passed } else { HealOutcome::Other };
+        }
+        let is_other = |at: (Sequence, Tag)| event.prev.0 == at.0 && event.prev.1 != at.1;
+        if event.prev.0 > known.last || is_other(logged) || is_other((known.last, known.tag)) {
             return HealOutcome::Gap;
         }
         (known.last, known.tag) = (event.id.sequence, event.tag);
         if event.needs_prev && logged != event.prev {
             let (sequence, tag) = (event.id.sequence, event.tag);
             known.refused.push(Refusal { sequence, tag, code: DEPENDS_ON_REJECTED.into(), reason: String::new() });
-            return HealOutcome::Passed;
+            return HealOutcome::Refused;
         }
         HealOutcome::Taken(self.log(event.clone()))
     }
@@ -221,21 +229,6 @@ impl Log {
 
 fn batch(after: Offset, events: &[&Event]) -> Batch {
     let upto = events.last().map_or(after, |event| event.offset);
-    let runs = Run::group(events.iter().copied()).iter().map(encoded).collect();
+    let runs = Run::group(events.iter().copied()).iter().map(EncodedRun::from).collect();
     Batch { after, upto: DurableOffset::minted_by_store(upto), runs }
-}
-
-fn encoded(run: &Run) -> EncodedRun {
-    let content_bytes = match &run.bodies {
-        crate::event::Bodies::Contents(contents) => contents.iter().map(|c| c.len() as u32).sum(),
-        crate::event::Bodies::Own(_) => 0,
-    };
-    EncodedRun {
-        producer: run.producer,
-        first: run.first,
-        events: run.bodies.len() as u32,
-        offset: run.offset,
-        content_bytes,
-        bytes: encode_run(run).into(),
-    }
 }

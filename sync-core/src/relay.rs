@@ -13,6 +13,9 @@ pub mod store;
 mod subscription;
 mod turns;
 
+use alloc::string::ToString;
+use alloc::vec;
+use alloc::vec::Vec;
 pub use input::{Answer, Input, SharedBatch};
 pub use output::{Output, Request};
 pub use publishing::{Reason, TakeAll, Validator};
@@ -24,15 +27,18 @@ use crate::limits::*;
 use crate::time::Millis;
 use crate::wire::codec::Reader;
 use crate::wire::{Access, CloseCode, Down, Hello, Limits, Message, Up, Welcome};
+use alloc::sync::Arc;
 use bytes::Bytes;
 use requests::{Asked, Purpose};
-use std::sync::Arc;
 use store::StoreError;
 
 /// Frames that may wait for the answer to a token.
 const HELD_FRAMES_MAX: usize = 16;
 /// What a request counts for while it is not answered, beside its events.
 const REQUEST_BYTES: usize = 1024;
+/// What may wait for the store: what a reader that was let in can bring at once, counted with what each event costs beside
+/// its content. A frame of small messages that together ask for more is no device's.
+const UNANSWERED_BYTES_LIMIT: usize = UNANSWERED_BYTES_MAX + 2 * MESSAGE_BYTES_MAX;
 
 /// What a relay tells every device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +80,17 @@ pub struct Relay {
     now: Millis,
     wake: Option<Millis>,
     drained: bool,
+}
+
+/// What a connection holds because somebody else is slow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Queued {
+    /// Publishes and heals that the store has not answered.
+    pub unanswered_bytes: usize,
+    /// `events` and `snapshot` that the device has not confirmed.
+    pub unconfirmed_bytes: usize,
+    /// Requests that the store has not answered.
+    pub requests: usize,
 }
 
 enum Phase {
@@ -125,11 +142,19 @@ impl Relay {
         self.subscriptions.get(stream).and_then(|sub| sub.live_position())
     }
 
+    /// How much waits for this connection's device, or for the store: for whoever counts that it stays within [`crate::limits`].
+    pub fn queued(&self) -> Queued {
+        let (unanswered_bytes, requests) = (self.unanswered_bytes, self.requests.len());
+        Queued { unanswered_bytes, unconfirmed_bytes: self.subscriptions.unconfirmed_bytes(), requests }
+    }
+
     /// Something happened at `now`.
     pub fn handle_input(&mut self, input: Input, now: Millis) {
         debug_assert!(self.drained, "the drain rule: poll outputs until there are none before the next input");
         self.drained = false;
         self.now = self.now.max(now);
+        // What was named is due, whether or not the shell's timer was the first to say so: it is named anew, once.
+        self.wake = self.wake.filter(|wake| *wake > self.now);
         if matches!(self.phase, Phase::Closed) {
             return;
         }
@@ -167,7 +192,7 @@ impl Relay {
         }
         let due = self.wake_at();
         if let Some(at) = due
-            && self.wake.is_none_or(|wake| at < wake || wake <= self.now)
+            && self.wake.is_none_or(|wake| at < wake)
         {
             self.wake = due;
             return Some(Output::WakeAt(at));
@@ -201,6 +226,9 @@ impl Relay {
                     Err(_) => return self.close(CloseCode::Malformed),
                 },
             }
+            if self.unanswered_bytes > UNANSWERED_BYTES_LIMIT {
+                return self.close(CloseCode::Limit);
+            }
         }
     }
 
@@ -229,7 +257,7 @@ impl Relay {
 
     fn authenticated(&mut self, subject: Author, access: Access, time: u64) {
         (self.subject, self.access) = (subject, access);
-        let phase = std::mem::replace(&mut self.phase, Phase::Open);
+        let phase = core::mem::replace(&mut self.phase, Phase::Open);
         let Phase::Authenticating { version, held, .. } = phase else {
             self.phase = phase;
             return;
@@ -251,12 +279,15 @@ impl Relay {
         if let Some(unsure) = not_settled(&answer) {
             return self.requests.again(number, asked, unsure, self.now);
         }
-        let Asked { request, purpose, unsure, .. } = asked;
+        let Asked { request, purpose, unsure, .. } = *asked;
         match (answer, request, purpose) {
             (Answer::Resume(Ok(info)), _, Purpose::Have { stream, producer, sequence }) => {
-                self.tell_have(&stream, producer, sequence, info);
+                self.tell_have(stream, producer, sequence, info);
             }
-            (Answer::Resume(Err(_)), _, Purpose::Have { stream, .. }) => self.fail(&stream),
+            (Answer::Resume(Err(_)), _, Purpose::Have { stream, .. }) => {
+                self.fail(&stream);
+                self.answered(&stream);
+            }
             (Answer::Resume(info), _, Purpose::Follow(stream)) => self.resume_answered(number, &stream, info),
             (Answer::Read(answer), _, Purpose::Follow(stream)) => self.read_answered(number, &stream, answer),
             (Answer::Snapshot(answer), _, Purpose::Follow(stream)) => self.snapshot_answered(number, &stream, answer),

@@ -4,7 +4,9 @@
 //! Here entries lie in order in short chunks: a look-up is two binary searches, a change moves the entries of one chunk,
 //! and a hundred thousand entries can be taken off the front one by one.
 
-use std::slice;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::slice;
 
 /// Entries of a chunk; one that would have more is split into halves.
 const CHUNK_LEN_MAX: usize = 64;
@@ -68,7 +70,7 @@ impl<K: Ord, V> SortedMap<K, V> {
     /// Gives the key a value; returns the one it had.
     pub fn insert(&mut self, key: K, value: V) -> Option<V> {
         match self.find(&key) {
-            Ok((chunk, at)) => Some(std::mem::replace(&mut self.chunks[chunk][at].1, value)),
+            Ok((chunk, at)) => Some(core::mem::replace(&mut self.chunks[chunk][at].1, value)),
             Err(place) => {
                 self.insert_at(place, (key, value));
                 None

@@ -6,6 +6,10 @@ mod down;
 mod run;
 mod up;
 
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::fmt;
 pub use down::*;
 pub use run::{decode_run, encode_run};
 pub use up::*;
@@ -21,7 +25,40 @@ pub struct DecodeError {
     /// How far into the frame.
     pub position: usize,
     /// What was wrong, never what was in it.
-    pub what: &'static str,
+    pub what: What,
+}
+
+impl DecodeError {
+    /// `what` was wrong at `position`.
+    pub fn new(position: usize, what: &'static str) -> DecodeError {
+        DecodeError { position, what: what.into() }
+    }
+}
+
+/// A few words for a log. In a browser nobody reads them, and they are not downloaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct What(#[cfg(not(target_family = "wasm"))] &'static str);
+
+impl From<&'static str> for What {
+    #[cfg(not(target_family = "wasm"))]
+    fn from(words: &'static str) -> What {
+        What(words)
+    }
+    #[cfg(target_family = "wasm")]
+    fn from(_: &'static str) -> What {
+        What()
+    }
+}
+
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            #[cfg(not(target_family = "wasm"))]
+            What(words) => words,
+            #[cfg(target_family = "wasm")]
+            What() => "not what the protocol says",
+        })
+    }
 }
 
 /// A refusal as the relay recorded it, for ever (R9).
@@ -125,9 +162,7 @@ pub trait Message: Sized {
     }
     /// The next message of a frame: one at a time, so that a frame of many small ones does not ask for much memory.
     fn decode_next(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        if input.array()? != 2 {
-            return Err(input.error("a message is an array of two"));
-        }
+        input.array_of(2)?;
         let number = input.u64()?;
         let message = Self::read(number, input)?;
         message.ok_or_else(|| input.error("unknown message"))
@@ -144,8 +179,8 @@ pub trait Message: Sized {
 }
 
 /// A field that must be there.
-fn required<T>(field: Option<T>, input: &Reader<'_>, what: &'static str) -> Result<T, DecodeError> {
-    field.ok_or_else(|| input.error(what))
+fn required<T>(field: Option<T>, input: &Reader<'_>) -> Result<T, DecodeError> {
+    field.ok_or_else(|| input.error("a field is missing that must be there"))
 }
 
 fn write_refusals(out: &mut Writer, refused: &[Refusal]) {
@@ -158,9 +193,7 @@ fn write_refusals(out: &mut Writer, refused: &[Refusal]) {
 fn read_refusals(input: &mut Reader<'_>) -> Result<Vec<Refusal>, DecodeError> {
     let mut refused = vec![];
     input.each(usize::MAX, |input| {
-        if input.array()? != 4 {
-            return Err(input.error("a refusal is an array of four"));
-        }
+        input.array_of(4)?;
         refused.push(Refusal {
             sequence: input.u64()?,
             tag: Tag(input.id()?),
@@ -178,9 +211,7 @@ fn write_known(out: &mut Writer, known: &Known) {
 }
 
 fn read_known(input: &mut Reader<'_>) -> Result<Known, DecodeError> {
-    if input.array()? != 3 {
-        return Err(input.error("what is known of a producer is an array of three"));
-    }
+    input.array_of(3)?;
     Ok(Known { last: input.u64()?, tag: Tag(input.id()?), refused: read_refusals(input)? })
 }
 

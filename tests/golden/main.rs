@@ -86,7 +86,7 @@ fn ups() -> Vec<(&'static str, Up)> {
 
 fn downs() -> Vec<(&'static str, Down)> {
     let limits = Limits { event_bytes_max: 458_752, frame_bytes_max: 524_288, streams_max: 4096 };
-    let verdict = Verdict { producer: producer(), sequence: 3, tag: Tag([0x22; 8]), gap: false };
+    let verdict = Verdict { producer: producer(), sequence: 3, tag: Tag([0x22; 8]), fate: HealFate::Other };
     let own = Run { bodies: Bodies::Own(vec![Tag([0x23; 8])]), needs: vec![], causes: vec![], ..run() };
     let record = Record { producer: producer(), logged: (3, Tag([0x22; 8])), refused: vec![refusal()] };
     vec![

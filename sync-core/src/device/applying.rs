@@ -1,13 +1,16 @@
 //! What comes from the log: events, snapshots, and the fates that they decide, each in one transaction with the cursor (R5).
 
 use super::io::Io;
-use super::output::{Notice, Own, Rejection, Table};
+use super::output::{Notice, Own, Table};
 use super::rows::{self, BatchRow, batch_key, key};
 use super::stream::{Link, Phase, Stream};
 use crate::digest;
 use crate::event::Event;
 use crate::ids::*;
-use crate::wire::SnapshotPart;
+use crate::relay::store::DEPENDS_ON_REJECTED;
+use crate::wire::{HealFate, SnapshotPart};
+use alloc::vec;
+use alloc::vec::Vec;
 
 /// What a message of the relay means for the subscription.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,10 +46,12 @@ impl Stream {
         self.record.check = kept.iter().fold(self.record.check, |check, e| digest::check(check, e.id, e.tag));
         self.dirty = true;
         let (check, epoch) = (self.record.check, self.record.epoch);
-        if !kept.is_empty() {
+        if let Some(first) = kept.first() {
+            self.meet(&first.content);
             let batch = BatchRow { after, check, events: kept.clone() };
             let row = batch.encode();
             self.folding.note(after, upto, row.len(), io.now);
+            self.record.log_bytes += row.len() as u64;
             io.put(Table::Events, batch_key(&self.name, self.record.generation, upto), row);
         }
         let stream = self.name.clone();
@@ -76,10 +81,10 @@ impl Stream {
         let same = |s: &&rows::StrayRow| {
             s.tag == event.tag && (s.id == event.id || digest::derived_producer(s.id, s.tag) == event.id.producer)
         };
-        if let Some(id) = self.strays.iter().find(same).map(|stray| stray.id) {
-            self.forget_stray(id, io);
-            if id != event.id {
-                io.notice_after_commit(Notice::Renamed { stream: name, from: id, to: event.id });
+        if let Some((id, from)) = self.strays.iter().find(same).map(|stray| (stray.id, stray.shown_id())) {
+            let is_void = self.forget_stray(id, io).is_some_and(|stray| stray.is_void());
+            if from != event.id && !is_void {
+                io.notice_after_commit(Notice::Renamed { stream: name, from, to: event.id });
             }
         }
         true
@@ -88,17 +93,21 @@ impl Stream {
     /// An own event came back in the log at the cursor (R4).
     fn see_own(&mut self, event: &Event, io: &mut Io) {
         let sequence = event.id.sequence;
-        // R9: the relay decides a producer's events in order, so what it passed over it refused. What was asked on this
-        // link will still be answered, with the reason.
+        // R9: the relay decides a producer's events in order, so what it passed over it refused, or a copy of this profile
+        // had used it up by a void. What was asked on this link will still be answered, with the reason.
         let producer = self.record.producer;
-        let asked = |s: Sequence| self.link.as_ref().is_some_and(|link| link.is_asked(producer, s));
-        let passed = |s: &Sequence| self.own(*s) == Own::Sent && !asked(*s);
-        let lost: Vec<Sequence> = self.outbox.keys().copied().take_while(|s| *s < sequence).filter(passed).collect();
-        lost.iter().for_each(|s| self.reject(*s, "reason-lost", "", io));
+        for passed in self.open_upto(sequence - 1).into_members() {
+            if !self.link.as_ref().is_some_and(|link| link.is_asked(producer, passed)) {
+                self.reject(passed, "reason-lost", "", io);
+            }
+        }
         let was = self.own(sequence);
         self.forget_own(sequence, io);
+        // What was thrown away here a copy of this profile may have sent.
+        self.record.voids.remove(sequence);
         self.record.seen = self.record.seen.max(sequence);
         self.record.relay_last = self.record.relay_last.max(sequence);
+        self.relay_has(sequence);
         self.stamped.extend(event.causes.iter().map(|c| (c.stream, (c.epoch, c.offset))));
         self.dirty = true;
         if matches!(was, Own::Sent | Own::Unsent | Own::Owed) {
@@ -120,21 +129,30 @@ impl Stream {
         if link.verdicts.is_empty() {
             return;
         }
-        let (ripe, unripe) = std::mem::take(&mut link.verdicts).into_iter().partition(|(.., head)| cursor >= *head);
+        let (ripe, unripe) = core::mem::take(&mut link.verdicts).into_iter().partition(|(.., head)| cursor >= *head);
         link.verdicts = unripe;
-        let ripe: Vec<(EventId, Tag, Offset)> = ripe;
-        for (id, tag, _) in ripe {
-            let own = id.producer == self.record.producer;
-            if own && self.own_tag(id.sequence) == Some(tag) && self.own(id.sequence) == Own::Owed {
+        let ripe: Vec<(EventId, Tag, HealFate, Offset)> = ripe;
+        for (id, tag, fate, _) in ripe {
+            let own = id.producer == self.record.producer && self.own_tag(id.sequence) == Some(tag);
+            // `accepted` of a later one has come first: then it does not look owed any more.
+            if own && matches!(self.own(id.sequence), Own::Owed | Own::Accepted) {
                 self.reject(id.sequence, "reason-lost", "", io);
             } else if self.heal.get(id).is_some_and(|entry| entry.tag == tag) {
-                self.heal.remove(&self.name.clone(), id, io);
+                let name = self.name.clone();
+                match fate {
+                    // What follows it in its chain has verdicts of its own.
+                    HealFate::Other => self.heal.refile(&name, id, io),
+                    _ => drop(self.heal.remove(&name, id, io)),
+                }
             }
-            if self.strays.iter().any(|stray| stray.id == id && stray.tag == tag)
-                && let Some(link) = &mut self.link
-            {
-                link.taken.insert(id);
-                link.strays_sent.remove(&id);
+            match self.strays.iter().find(|stray| stray.id == id && stray.tag == tag) {
+                Some(void) if void.is_void() => drop(self.forget_stray(id, io)),
+                Some(_) => {
+                    let Some(link) = &mut self.link else { return };
+                    link.taken.insert(id);
+                    link.strays_sent.remove(&id);
+                }
+                None => {}
             }
         }
     }
@@ -156,7 +174,7 @@ impl Stream {
         if assembly.next < part.parts {
             return Next::On;
         }
-        let assembly = std::mem::take(assembly);
+        let assembly = core::mem::take(assembly);
         self.snapshot(part.offset, part.check, assembly, io)
     }
 
@@ -174,9 +192,16 @@ impl Stream {
             return Next::AskAgain;
         }
         let name = self.name.clone();
-        let contained: Vec<EventId> =
-            self.heal.entries().map(|entry| entry.id).filter(|id| id.sequence <= logged(id.producer).0).collect();
-        contained.iter().for_each(|id| drop(self.heal.remove(&name, *id, io)));
+        // Where the record tells of another event under its id, an entry is on another branch of its producer's chain.
+        let entries: Vec<(EventId, Tag)> = self.heal.entries().map(|entry| (entry.id, entry.tag)).collect();
+        for (id, tag) in entries {
+            let (last, last_tag) = logged(id.producer);
+            if id.sequence == last && tag != last_tag {
+                self.heal.refile_from(&name, id, io);
+            } else if id.sequence <= last {
+                self.heal.remove(&name, id, io);
+            }
+        }
         self.heal.begin_link();
         for sequence in self.open().into_members() {
             let id = self.own_id(sequence);
@@ -191,11 +216,14 @@ impl Stream {
         (r.cursor, r.check, r.snapshot) = (offset, check, offset);
         r.seen = r.seen.max(own.0);
         r.relay_last = r.relay_last.max(own.0);
+        self.relay_has(own.0);
+        let r = &mut self.record;
         // Readers' positions are in a log that begins with the snapshot now; what was kept before it is contained in it.
         let from = key(&name, &[&r.generation.to_be_bytes()]);
         r.generation += 1;
         let to = key(&name, &[&r.generation.to_be_bytes()]);
         io.delete_range(Table::Events, (from, to));
+        r.log_bytes = assembly.bytes.len() as u64;
         io.put(Table::Snapshots, key(&name, &[]), rows::encode_snapshot(offset, check, &assembly.bytes));
         self.dirty = true;
         io.notice_after_commit(Notice::Reset { stream: name, epoch: self.record.epoch });
@@ -214,7 +242,8 @@ impl Stream {
                 continue;
             }
             let last = logged(stray.id.producer);
-            let contained = logged(digest::derived_producer(stray.id, stray.tag)).0 >= 1;
+            let contained = logged(digest::derived_producer(stray.id, stray.tag)).0 >= 1
+                || stray.is_void() && (stray.id.sequence <= last.0 || refusal(stray.id, stray.tag).is_some());
             let (code, reason) = if contained || (stray.id.sequence, stray.tag) == last {
                 self.forget_stray(stray.id, io);
                 continue;
@@ -225,10 +254,10 @@ impl Stream {
             } else {
                 continue;
             };
-            self.forget_stray(stray.id, io);
-            let content = stray.own.content;
-            self.list(Rejection { id: stray.id, code: code.into(), reason: reason.into(), content }, io);
-            self.reject_dependents(stray.id, io);
+            self.list_stray(stray.id, code, reason, io);
+            // What was made on top of one that is unsure is unsure too.
+            let code = if code == "unsure" { code } else { DEPENDS_ON_REJECTED };
+            self.reject_dependents(stray.id, code, io);
         }
         if let Some(link) = &mut self.link {
             link.strays_sent.clear();

@@ -1,14 +1,16 @@
 //! R16: what an event's author had applied of other streams, on the way out and on the way in.
 
 use super::input::Socket;
-use super::output::Own;
 use super::rows::OwnCause;
-use super::stream::{Stream, stamped};
+use super::stream::{Life, Stream, stamped};
 use crate::event::{Cause, Event};
 use crate::ids::*;
 use crate::limits::CAUSES_MAX;
 use crate::sorted::SortedMap;
 use crate::time::Millis;
+use alloc::boxed::Box;
+use alloc::vec;
+use alloc::vec::Vec;
 
 /// When a held event's causes were last asked about: the head and epoch in the answer bound them.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -36,7 +38,11 @@ pub(super) enum Ready<T> {
 
 impl Others<'_> {
     fn followed(&self, name: &StreamName) -> Option<&Stream> {
-        self.streams.get(name).map(Box::as_ref).filter(|s| s.is_ready() && s.link.is_some() && s.error.is_none())
+        let is_followed = |s: &&Stream| match s.life {
+            Life::Loading(_) => s.opened,
+            life => life == Life::Ready && s.link.is_some() && s.error.is_none(),
+        };
+        self.streams.get(name).map(Box::as_ref).filter(is_followed)
     }
     fn named(&self, hash: StreamHash) -> Option<&Stream> {
         self.names.get(&hash).and_then(|name| self.followed(name))
@@ -44,33 +50,39 @@ impl Others<'_> {
 
     /// The causes of a new event: where the others stand, the newest first, and own events there that wait.
     pub(super) fn causes_of_append(&self, stream: &Stream) -> Vec<OwnCause> {
-        let mut moved: Vec<(&u64, OwnCause)> = vec![];
-        for (name, other) in self.streams.iter().filter(|(name, other)| **name != stream.name && other.is_ready()) {
+        let mut moved: Vec<(u64, OwnCause)> = vec![];
+        // Of one that is being loaded the record tells: nothing waits in it.
+        let is_known = |other: &Stream| matches!(other.life, Life::Ready | Life::Loading(_));
+        for (name, other) in self.streams.iter().filter(|(name, other)| **name != stream.name && is_known(other)) {
             let waiting = other.outbox.last().map(|(s, _)| other.own_id(*s));
-            let own = waiting.or(other.strays.last().map(|stray| stray.id));
+            let own = waiting.or(other.open_strays().next_back().map(|stray| stray.id));
             let hash = crate::digest::stream_hash(name);
             let said = stream.stamped.get(&hash);
             let (epoch, offset) = (other.record.epoch, other.record.cursor);
             let is_new = offset > Offset::ZERO && said.is_none_or(|said| said.0 != epoch || said.1 < offset);
             // A stream that nobody follows here any more says nothing new; own events that wait there still count.
             if (is_new && other.opened) || own.is_some() {
-                moved.push((&other.advanced, OwnCause { stream: name.clone(), epoch, offset, own }));
+                // Put in its place: there are few, and the code of a sort would be more than that of all this file.
+                let place = moved.partition_point(|(advanced, _)| *advanced >= other.advanced);
+                moved.insert(place, (other.advanced, OwnCause { stream: name.clone(), epoch, offset, own }));
+                moved.truncate(CAUSES_MAX);
             }
         }
-        moved.sort_by(|a, b| b.0.cmp(a.0));
-        moved.into_iter().take(CAUSES_MAX).map(|(_, cause)| cause).collect()
+        moved.into_iter().map(|(_, cause)| cause).collect()
     }
 
     /// The causes of an own event as they go out.
     pub(super) fn stamp_own(&self, causes: &[OwnCause]) -> Ready<Vec<Cause>> {
         let mut out = vec![];
         for cause in causes {
-            let Some(other) = self.streams.get(&cause.stream).filter(|s| s.is_ready()) else {
+            // Of one that is not loaded the record tells: nothing waits there.
+            let is_known = |s: &&Stream| !matches!(s.life, Life::Failed(_));
+            let Some(other) = self.streams.get(&cause.stream).map(Box::as_ref).filter(is_known) else {
                 out.extend((cause.offset > Offset::ZERO).then(|| stamped(cause)));
                 continue;
             };
             if let Some(id) = cause.own
-                && is_open(other, id)
+                && (other.is_loading_work() || is_open(other, id))
             {
                 return Ready::After(cause.stream.clone());
             }
@@ -129,36 +141,47 @@ impl Others<'_> {
         self.names.get(&cause.stream).cloned()
     }
 
-    /// Whether what `name` waits for waits, in the end, for `stream`: impossible in one history, so the causes are void.
-    pub(super) fn waits_for(&self, name: &StreamName, stream: &StreamName) -> bool {
+    /// Whether what `name` waits for waits, in the end, for an event of `stream` or what is behind it: impossible in one
+    /// history, so its causes are void. What stands before the event is applied in the same step.
+    pub(super) fn waits_for(&self, name: &StreamName, stream: &Stream, event: &Event) -> bool {
         let mut at = name.clone();
         for _ in 0..=self.streams.len() {
-            if at == *stream {
+            if at == stream.name {
                 return true;
             }
-            let Some(next) = self.streams.get(&at).and_then(|s| self.held_for(s, stream)) else { return false };
+            let Some((held, frame)) = self.streams.get(&at).and_then(|s| first_held(s)) else { return false };
+            let works = |cause: &Cause| {
+                let to = self.names.get(&cause.stream) == Some(&stream.name);
+                to && (cause.epoch != stream.record.epoch || cause.offset >= event.offset)
+            };
+            if held.causes.iter().any(works) {
+                return true;
+            }
+            let Some(next) = self.missing(&held, frame) else { return false };
             at = next;
         }
         false
     }
-    /// The stream that this one's first held event waits for: `working` if that is among its causes.
-    pub(super) fn held_for(&self, stream: &Stream, working: &StreamName) -> Option<StreamName> {
-        let link = stream.link.as_ref()?;
-        let held = link.held.front()?;
-        let own = |id, tag| stream.own_content(id, tag);
-        let events = held.events.runs.iter().flat_map(|run| run.events(own).unwrap_or_default());
-        let event = events.into_iter().find(|event| event.offset > stream.record.cursor)?;
-        let to = |cause: &Cause| self.names.get(&cause.stream);
-        let works = event.causes.iter().find(|cause| to(cause) == Some(working));
-        works.and_then(|cause| to(cause).cloned()).or_else(|| self.missing(&event, held.frame))
+    /// The stream that this one's first held event waits for.
+    pub(super) fn held_for(&self, stream: &Stream) -> Option<StreamName> {
+        let (held, frame) = first_held(stream)?;
+        self.missing(&held, frame)
     }
 }
 
-/// Whether an own event of that stream is still without an offset.
+/// The first event that waits for its causes, and the frame in which it came.
+fn first_held(stream: &Stream) -> Option<(Event, u64)> {
+    let held = stream.link.as_ref()?.held.front()?;
+    let own = |id, tag| stream.own_content(id, tag);
+    let events = held.events.runs.iter().flat_map(|run| run.events(own).unwrap_or_default());
+    let first = events.into_iter().find(|event| event.offset > stream.record.cursor)?;
+    Some((first, held.frame))
+}
+
+/// Whether an own event of that stream, or one before it, is still without an offset: it may have been thrown away itself.
 fn is_open(stream: &Stream, id: EventId) -> bool {
-    if id.producer != stream.record.producer {
-        return stream.strays.iter().any(|stray| stray.id == id);
-    }
-    let open = matches!(stream.own(id.sequence), Own::Unsent | Own::Sent | Own::Accepted | Own::Owed);
-    open && id.sequence <= stream.record.minted
+    let before = |other: EventId| other.producer == id.producer && other.sequence <= id.sequence;
+    // One that is known only from inside a snapshot will not come again, whatever the present log lacks.
+    let own = id.producer == stream.record.producer && !stream.open_upto(id.sequence).is_empty();
+    own || stream.open_strays().any(|stray| before(stray.id))
 }

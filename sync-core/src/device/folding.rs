@@ -7,6 +7,8 @@ use super::rows::{BatchRow, batch_key};
 use super::stream::{Link, Phase, Stream};
 use crate::ids::*;
 use crate::time::Millis;
+use alloc::vec;
+use alloc::vec::Vec;
 use bytes::Bytes;
 
 /// Fewer rows are not worth a transaction.

@@ -8,6 +8,7 @@ use crate::digest;
 use crate::event::Event;
 use crate::ids::*;
 use crate::sorted::SortedMap;
+use alloc::vec::Vec;
 use bytes::Bytes;
 
 /// One event to heal.
@@ -26,7 +27,7 @@ pub(super) struct Entry {
 }
 
 /// The newest log's events first, each log in its own order.
-type Place = (std::cmp::Reverse<u32>, Offset, usize);
+type Place = (core::cmp::Reverse<u32>, Offset, usize);
 
 /// Generation and last offset of a batch that is not in memory.
 pub(super) type Missing = (u32, Offset);
@@ -86,7 +87,7 @@ impl Heal {
             if self.places.contains_key(&id) {
                 continue;
             }
-            let place = (std::cmp::Reverse(generation), upto, index);
+            let place = (core::cmp::Reverse(generation), upto, index);
             let content = (event.id.producer == own).then(|| event.content.clone());
             let (tag, old_offset) = (event.tag, event.offset);
             self.places.insert(id, place);
@@ -98,8 +99,8 @@ impl Heal {
 
     /// Takes back what was added of a generation: its log is the present one after all.
     pub(super) fn drop_generation(&mut self, generation: u32) {
-        self.entries.retain(|(std::cmp::Reverse(g), ..), _| *g != generation);
-        self.places.retain(|_, (std::cmp::Reverse(g), ..)| *g != generation);
+        self.entries.retain(|(core::cmp::Reverse(g), ..), _| *g != generation);
+        self.places.retain(|_, (core::cmp::Reverse(g), ..)| *g != generation);
         self.batches.retain(|(g, _), _| *g != generation);
     }
 
@@ -107,7 +108,7 @@ impl Heal {
     pub(super) fn remove(&mut self, stream: &StreamName, id: EventId, io: &mut Io) -> Option<Entry> {
         let place = self.places.remove(&id)?;
         let entry = self.entries.remove(&place)?;
-        let (std::cmp::Reverse(generation), upto, index) = place;
+        let (core::cmp::Reverse(generation), upto, index) = place;
         if let Some((row, left)) = self.batches.get_mut(&(generation, upto)) {
             set_bit(&mut row.done, index);
             *left -= 1;
@@ -127,21 +128,20 @@ impl Heal {
     pub(super) fn refile_from(&mut self, stream: &StreamName, id: EventId, io: &mut Io) {
         let chain: Vec<EventId> =
             self.places.iter_from(&id).map(|(id, _)| *id).take_while(|other| other.producer == id.producer).collect();
-        for id in chain {
-            let Some(place) = self.places.remove(&id) else { continue };
-            let Some(entry) = self.entries.get_mut(&place) else { continue };
-            if entry.refiled {
-                self.places.insert(id, place);
-                continue;
-            }
-            entry.id = EventId { producer: digest::derived_producer(id, entry.tag), sequence: 1 };
-            (entry.refiled, entry.sent, entry.gap) = (true, false, false);
-            self.places.insert(entry.id, place);
-            let (std::cmp::Reverse(generation), upto, index) = place;
-            if let Some((row, _)) = self.batches.get_mut(&(generation, upto)) {
-                set_bit(&mut row.refiled, index);
-                io.put(Table::Heals, batch_key(stream, generation, upto), row.encode());
-            }
+        chain.into_iter().for_each(|id| self.refile(stream, id, io));
+    }
+    /// An event goes on under its derived id.
+    pub(super) fn refile(&mut self, stream: &StreamName, id: EventId, io: &mut Io) {
+        let Some(place) = self.places.get(&id).copied() else { return };
+        let Some(entry) = self.entries.get_mut(&place).filter(|entry| !entry.refiled) else { return };
+        entry.id = EventId { producer: digest::derived_producer(id, entry.tag), sequence: 1 };
+        (entry.refiled, entry.sent, entry.gap) = (true, false, false);
+        self.places.remove(&id);
+        self.places.insert(entry.id, place);
+        let (core::cmp::Reverse(generation), upto, index) = place;
+        if let Some((row, _)) = self.batches.get_mut(&(generation, upto)) {
+            set_bit(&mut row.refiled, index);
+            io.put(Table::Heals, batch_key(stream, generation, upto), row.encode());
         }
     }
 
@@ -170,7 +170,7 @@ impl Heal {
     /// The first entry to send, and its event as it is to be sent; `Err`: that batch has to be loaded first.
     pub(super) fn next(&self) -> Option<(&Entry, Result<Event, Missing>)> {
         let (place, entry) = self.entries.iter().find(|(_, entry)| !entry.sent && !entry.gap)?;
-        let (std::cmp::Reverse(generation), upto, index) = *place;
+        let (core::cmp::Reverse(generation), upto, index) = *place;
         let event = match &self.loaded {
             Some((g, u, events)) if (*g, *u) == (generation, upto) => events.get(index).cloned(),
             _ => None,

@@ -1,8 +1,11 @@
 //! Everything that a device can be told.
 
+use super::output::Rejection;
 use crate::event::Kind;
 use crate::ids::*;
 use crate::wire::CloseCode;
+use alloc::string::String;
+use alloc::vec::Vec;
 use bytes::Bytes;
 
 /// One socket of one device: 1, 2, 3 ... in the order in which it dialled them.
@@ -40,6 +43,14 @@ pub enum Input {
         stream: StreamName,
         /// Which.
         id: EventId,
+    },
+    /// An own event of a stream that is open can have no effect, as its readers know, though the relay takes it or has
+    /// taken it: to the list of rejections.
+    Reject {
+        /// The stream.
+        stream: StreamName,
+        /// What and why.
+        rejection: Rejection,
     },
     /// Throw an event away that was never handed to a socket (R14); ignored for any other.
     Discard {

@@ -7,8 +7,11 @@ use crate::digest::Random;
 use crate::ids::*;
 use crate::sorted::SortedMap;
 use crate::time::Millis;
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::vec;
+use alloc::vec::Vec;
 use bytes::Bytes;
-use std::collections::VecDeque;
 
 /// What may be done once a transaction is on stable storage.
 #[derive(Clone, Debug)]
@@ -134,8 +137,8 @@ impl Io {
     }
     pub(super) fn commit(&mut self) {
         self.transactions += 1;
-        let writes = std::mem::take(&mut self.writes);
-        self.under_way = Some((self.transactions, std::mem::take(&mut self.after)));
+        let writes = core::mem::take(&mut self.writes);
+        self.under_way = Some((self.transactions, core::mem::take(&mut self.after)));
         self.outputs.push_back(Output::Commit { transaction: self.transactions, writes });
     }
     pub(super) fn committed(&mut self, transaction: u64) -> Vec<Effect> {
@@ -171,9 +174,12 @@ impl Io {
         effects
     }
     /// Writes handed in by pages that are not on stable storage yet.
-    pub(super) fn unsaved(&self) -> usize {
+    pub(super) fn unsaved(&self) -> impl Iterator<Item = (&StreamName, EventId)> {
         let under_way = self.under_way.iter().flat_map(|(_, effects)| effects);
-        under_way.chain(&self.after).filter(|e| matches!(e, Effect::Notice(Notice::Appended { .. }))).count()
+        under_way.chain(&self.after).filter_map(|effect| match effect {
+            Effect::Notice(Notice::Appended { stream, event, .. }) => Some((stream, event.id)),
+            _ => None,
+        })
     }
 
     pub(super) fn load(&mut self, purpose: Purpose, table: Table, (from, to): (Vec<u8>, Vec<u8>), bytes_max: usize) {

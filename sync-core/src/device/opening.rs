@@ -11,6 +11,9 @@ use crate::digest;
 use crate::event::Event;
 use crate::ids::*;
 use crate::wire::{Down, Up};
+use alloc::boxed::Box;
+use alloc::vec;
+use alloc::vec::Vec;
 use bytes::Bytes;
 
 /// Bytes of rows that one load asks for.
@@ -116,10 +119,15 @@ impl Device {
             | Purpose::HealBatch { stream: name, .. } => {
                 let Some(stream) = self.streams.get_mut(name) else { return };
                 (stream.life, stream.link) = (Life::Failed(code), None);
-                for append in self.waiting.remove(name).unwrap_or_default() {
-                    self.io.notice(Notice::Failed { write: append.write, stream: append.stream, code });
-                }
                 self.touched.insert(name.clone());
+                for append in core::mem::take(&mut self.waiting) {
+                    if append.stream == *name {
+                        self.io.notice(Notice::Failed { write: append.write, stream: append.stream, code });
+                    } else {
+                        self.waiting.push_back(append);
+                    }
+                }
+                self.append_waiting();
             }
             Purpose::Page { .. } | Purpose::Snapshot { .. } => {}
         }
@@ -166,7 +174,7 @@ impl Device {
         }
         // What waits in an outbox, among strays or to be healed is sent whether a page needs the stream or not.
         let opened: Vec<StreamName> =
-            self.streams.values().filter(|s| s.opened || may_have_work(s)).map(|s| s.name.clone()).collect();
+            self.streams.values().filter(|s| s.opened || s.may_have_work()).map(|s| s.name.clone()).collect();
         opened.into_iter().for_each(|name| self.open(name, false));
     }
 
@@ -211,7 +219,7 @@ impl Device {
     pub(super) fn run_deferred(&mut self) {
         let committed = self.io.last_committed();
         let (due, rest): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.deferred).into_iter().partition(|(n, _)| *n <= committed);
+            core::mem::take(&mut self.deferred).into_iter().partition(|(n, _)| *n <= committed);
         self.deferred = rest;
         for (_, what) in due {
             match what {
@@ -244,16 +252,14 @@ impl Device {
         }
         stream.life = Life::Ready;
         stream.heal_rows.clear();
-        self.touched.insert(name.clone());
-        for append in self.waiting.remove(&name).unwrap_or_default() {
-            self.append_ready(append);
-        }
+        self.touched.insert(name);
+        self.append_waiting();
     }
 
     /// The batches of the log that is gone are in the heal list now: R7's transaction, then what waited for it.
     fn reset_loaded(&mut self, name: &StreamName) {
         let Some(mut stream) = self.streams.remove(name) else { return };
-        let inbox = stream.link.as_mut().map(|link| std::mem::take(&mut link.inbox)).unwrap_or_default();
+        let inbox = stream.link.as_mut().map(|link| core::mem::take(&mut link.inbox)).unwrap_or_default();
         let mut inbox = inbox.into_iter();
         // The link may have been given up meanwhile: then the next answer resets, from the same batches.
         if let Some((Down::Subscribed(answer), _)) = inbox.next() {
@@ -361,7 +367,7 @@ impl Device {
                 self.io.notice(Notice::Failed { write, stream, code });
             }
         }
-        for append in std::mem::take(&mut self.waiting).into_values().flatten() {
+        for append in core::mem::take(&mut self.waiting) {
             self.io.notice(Notice::Failed { write: append.write, stream: append.stream, code });
         }
         self.io.notice(Notice::Storage(error));
@@ -392,7 +398,7 @@ impl Device {
         self.start = Start::Failed(code);
         self.session.stop(code, &mut self.io);
         self.drop_links();
-        for input in std::mem::take(&mut self.queue) {
+        for input in core::mem::take(&mut self.queue) {
             if let Input::Append(append) = input {
                 self.io.notice(Notice::Failed { write: append.write, stream: append.stream, code });
             }
@@ -402,12 +408,6 @@ impl Device {
         }
         self.touched.extend(self.streams.keys().cloned());
     }
-}
-
-/// Whether the record alone says that something may wait: it is loaded to see.
-fn may_have_work(stream: &Stream) -> bool {
-    let r = &stream.record;
-    r.minted > r.seen || r.oldest < r.generation || r.has_strays
 }
 
 fn empty_page(request: u64, stream: StreamName, record: &Record) -> Page {

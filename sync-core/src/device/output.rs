@@ -1,10 +1,12 @@
 //! Everything that a device can ask for or tell.
 
 use super::input::{Socket, StorageError};
-use crate::event::Event;
+use crate::event::{Event, Kind};
 use crate::ids::*;
 use crate::time::Millis;
 use crate::wire::Access;
+use alloc::string::String;
+use alloc::vec::Vec;
 use bytes::Bytes;
 
 /// What the device wants done, in this order.
@@ -211,6 +213,28 @@ pub enum Connection {
     },
 }
 
+/// What a device holds because the relay is slow, or because it was sent to it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Queued {
+    /// Publishes and heals that the relay has not answered, in the stream that has most of them.
+    pub unanswered_bytes: usize,
+    /// What came and is not applied yet, all streams together.
+    pub unapplied_bytes: usize,
+}
+
+/// A stream that a device has something of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LocalStream {
+    /// Its name.
+    pub name: StreamName,
+    /// That of the first event that was met in it.
+    pub kind: Kind,
+    /// What its log takes here, about.
+    pub used_bytes: u64,
+    /// Own events that the relay has not answered, as far as they are loaded.
+    pub pending: usize,
+}
+
 /// The state of one stream on this device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamState {
@@ -224,8 +248,11 @@ pub struct StreamState {
     pub epoch: Epoch,
     /// Everything up to here is applied.
     pub cursor: Offset,
-    /// The relay's head when last heard of on this connection.
+    /// The relay's head when last heard of on this connection. Some: what the relay has of this device is what the device
+    /// knows of itself (R10).
     pub head: Option<Offset>,
+    /// How often the relay has said how the stream stands there: one more after each refresh.
+    pub answers: u64,
     /// Own events that the relay has not answered, and those it lost.
     pub pending: usize,
     /// Length of the list of rejections.

@@ -3,6 +3,8 @@
 use crate::ids::Sequence;
 use crate::wire::DecodeError;
 use crate::wire::codec::{Reader, Writer};
+use alloc::vec;
+use alloc::vec::Vec;
 
 /// Sequences, kept as ascending ranges that do not touch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,6 +20,12 @@ impl Ranges {
         let end = self.0.partition_point(|(f, _)| *f <= last.saturating_add(1));
         let merged = self.0[begin..end].iter().fold((first, last), |m, r| (m.0.min(r.0), m.1.max(r.1)));
         self.0.splice(begin..end, [merged]);
+    }
+    pub(super) fn remove(&mut self, sequence: Sequence) {
+        let Some(at) = self.0.iter().position(|(first, last)| (*first..=*last).contains(&sequence)) else { return };
+        let (first, last) = self.0.remove(at);
+        let rest = [(sequence + 1, last), (first, sequence - 1)];
+        rest.into_iter().filter(|(first, last)| first <= last).for_each(|range| self.0.insert(at, range));
     }
     /// The highest member; 0: none.
     pub(super) fn last(&self) -> Sequence {
@@ -58,6 +66,9 @@ mod tests {
             let last = at + random.below(4);
             ranges.insert(at, last);
             set.extend(at..=last);
+            let gone = random.below(60) + 1;
+            ranges.remove(gone);
+            set.remove(&gone);
             assert!((0..70).all(|n| ranges.contains(n) == set.contains(&n)), "{ranges:?} {set:?}");
             assert!(ranges.0.windows(2).all(|w| w[0].1 + 1 < w[1].0), "{ranges:?}");
         }

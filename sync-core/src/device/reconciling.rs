@@ -2,13 +2,16 @@
 
 use super::io::Io;
 use super::output::{Notice, Own, Rejection, Table};
-use super::rows::{StrayRow, range_of};
+use super::rows::{OwnEvent, StrayRow, range_of};
 use super::sending::NEED_GONE;
 use super::stream::{Link, Phase, Stream};
 use crate::digest;
 use crate::ids::*;
+use crate::relay::store::DEPENDS_ON_REJECTED;
 use crate::sorted::SortedSet;
-use crate::wire::{Known, Refusal, Verdict};
+use crate::wire::{HealFate, Known, Refusal, Verdict};
+use alloc::vec;
+use alloc::vec::Vec;
 
 impl Stream {
     /// R7: another log, or another history of this one. Start at 0, keep what it may lack: the caller has put the
@@ -26,6 +29,7 @@ impl Stream {
             r.accepted.insert(1, r.seen);
         }
         r.seen = 0;
+        r.log_bytes = 0;
         if r.snapshot > Offset::ZERO {
             r.snapshot = Offset::ZERO;
             io.delete_range(Table::Snapshots, range_of(&self.name));
@@ -37,7 +41,7 @@ impl Stream {
 
     /// R10: whether the relay's (last, tag) is in this device's own chain.
     pub(super) fn agrees(&mut self, known: &Known) -> bool {
-        !std::mem::take(&mut self.suspect) && self.own_tag(known.last) == Some(known.tag)
+        !core::mem::take(&mut self.suspect) && self.own_tag(known.last) == Some(known.tag)
     }
 
     /// R8: puts the outbox in line with what the relay has of this producer.
@@ -45,12 +49,23 @@ impl Stream {
         if self.record.relay_last != known.last {
             (self.record.relay_last, self.dirty) = (known.last, true);
         }
+        // A copy of this profile may have sent what this one has not.
+        if self.record.sent < known.last {
+            (self.record.sent, self.dirty) = (known.last, true);
+        }
         for refusal in known.refused.iter().filter(|f| f.sequence <= known.last) {
             self.refused(refusal, io);
         }
         if let Some(link) = &mut self.link {
             link.next = known.last + 1;
             link.answered(self.record.producer, Sequence::MAX);
+        }
+    }
+
+    /// The relay has used own sequences up to `last`, and the log that tells their fates ends at `head` (R9).
+    pub(super) fn hears(&mut self, at: Offset, used_up: Sequence) {
+        if let Some(Link { phase: Phase::Live { head, last, .. }, .. }) = &mut self.link {
+            (*head, *last) = (at.max(*head), used_up.max(*last));
         }
     }
 
@@ -77,20 +92,23 @@ impl Stream {
     }
 
     /// R10: another copy of this device has used this producer id. Take a new one, start afresh; all open own events
-    /// become strays.
+    /// become strays, with the voids before them: in a log that is new an event without these would not continue the
+    /// chain, and would look as if its id were taken (R11).
     pub(super) fn fork(&mut self, known: &Known, fresh: ProducerId, io: &mut Io) {
         let old = self.record.producer;
         let refused = |sequence: Sequence, tag: Tag| {
             known.refused.iter().find(|f| (f.sequence, f.tag) == (sequence, tag)).cloned()
         };
+        let is_used_up = |s: &Stream, sequence: Sequence| matches!(s.own(sequence), Own::Refused | Own::Void);
         let mut gone = SortedSet::new();
-        for (sequence, mut own) in std::mem::take(&mut self.outbox).into_entries() {
-            let (Some(tag), Some(tag_before)) = (self.own_tag(sequence), self.own_tag(sequence - 1)) else { continue };
+        let first = self.outbox.first().map_or(1, |(sequence, _)| *sequence);
+        let mut next = (1..first).rev().take_while(|sequence| is_used_up(self, *sequence)).last().unwrap_or(first);
+        for (sequence, mut own) in core::mem::take(&mut self.outbox).into_entries() {
+            let Some(tag) = self.own_tag(sequence) else { continue };
             let id = EventId { producer: old, sequence };
             // Under another id the relay is not asked whether it has what the event was made on top of.
             let is_gone = |(needed, _): (EventId, Tag)| {
-                gone.contains(&needed)
-                    || needed.producer == old && matches!(self.own(needed.sequence), Own::Refused | Own::Void)
+                gone.contains(&needed) || needed.producer == old && is_used_up(self, needed.sequence)
             };
             if let Some((needed, _)) = own.needs.filter(|needs| is_gone(*needs)) {
                 own.needs = Some((needed, NEED_GONE));
@@ -100,10 +118,13 @@ impl Stream {
                 gone.insert(id);
                 continue;
             }
-            let order = self.strays.last().map_or(0, |stray| stray.order + 1);
-            let stray = StrayRow { order, id, tag, tag_before, own };
-            self.put_stray(&stray, io);
-            self.strays.push(stray);
+            for void in next..sequence {
+                if is_used_up(self, void) || gone.contains(&self.own_id(void)) {
+                    self.stray(void, OwnEvent::empty(), io);
+                }
+            }
+            self.stray(sequence, own, io);
+            next = sequence + 1;
         }
         self.record.has_strays = !self.strays.is_empty();
         io.delete_range(Table::Outbox, range_of(&self.name));
@@ -128,10 +149,17 @@ impl Stream {
         if producer != self.record.producer {
             let is = |s: &&StrayRow| s.id.producer == producer && (first..=last).contains(&s.id.sequence);
             let derived = |s: &&StrayRow| digest::derived_producer(s.id, s.tag) == producer;
-            if let Some(stray) = self.strays.iter().find(|s| is(s) || derived(s)) {
-                io.notice(Notice::Accepted { stream, ids: vec![stray.id] });
+            match self.strays.iter().find(|s| is(s) || derived(s)) {
+                Some(void) if void.is_void() => drop(self.forget_stray(void.id, io)),
+                Some(stray) => io.notice(Notice::Accepted { stream, ids: vec![stray.shown_id()] }),
+                None => {}
             }
             return;
+        }
+        // Voids among them too: what comes before is decided.
+        let used_up = last.min(self.record.minted);
+        if self.record.relay_last < used_up {
+            (self.record.relay_last, self.dirty) = (used_up, true);
         }
         let last = last.min(self.record.sent);
         let sent = |s: &Sequence| self.own(*s) == Own::Sent;
@@ -145,7 +173,6 @@ impl Stream {
             .collect();
         let Some(newest) = ids.last() else { return };
         self.record.accepted.insert(first, newest.sequence);
-        self.record.relay_last = self.record.relay_last.max(newest.sequence);
         self.dirty = true;
         io.notice_after_commit(Notice::Accepted { stream, ids });
     }
@@ -160,11 +187,11 @@ impl Stream {
             self.dirty = true;
             self.refused(refusal, io);
         } else {
-            self.reject_strays(producer, std::slice::from_ref(refusal), io);
+            self.reject_strays(producer, core::slice::from_ref(refusal), io);
         }
     }
     fn reject_strays(&mut self, producer: ProducerId, refused: &[Refusal], io: &mut Io) {
-        for stray in self.strays.clone() {
+        for stray in self.open_strays().cloned().collect::<Vec<_>>() {
             if self.strays.iter().all(|other| other.id != stray.id) {
                 continue;
             }
@@ -176,10 +203,8 @@ impl Stream {
                 continue;
             };
             if let Some(f) = refused.iter().find(|f| (f.sequence, f.tag) == (sequence, stray.tag)) {
-                self.forget_stray(stray.id, io);
-                let (code, reason) = (f.code.clone(), f.reason.clone());
-                self.list(Rejection { id: stray.id, code, reason, content: stray.own.content }, io);
-                self.reject_dependents(stray.id, io);
+                self.list_stray(stray.id, &f.code, &f.reason, io);
+                self.reject_dependents(stray.id, DEPENDS_ON_REJECTED, io);
             }
         }
     }
@@ -190,7 +215,14 @@ impl Stream {
         let Some(link) = &mut self.link else { return };
         link.answered(id.producer, Sequence::MAX);
         if let Some(stray) = self.strays.iter().find(|stray| stray.id == id) {
-            link.verdicts.push((id, stray.tag, head));
+            link.verdicts.push((id, stray.tag, HealFate::Passed, head));
+        }
+    }
+
+    /// Own sequences up to here are in the log, perhaps because another device has healed them: they are not sent again.
+    pub(super) fn relay_has(&mut self, last: Sequence) {
+        if let Some(link) = &mut self.link {
+            link.next = link.next.max(last + 1);
         }
     }
 
@@ -198,13 +230,14 @@ impl Stream {
     pub(super) fn healed(&mut self, head: Offset, verdicts: &[Verdict]) {
         for verdict in verdicts {
             let id = EventId { producer: verdict.producer, sequence: verdict.sequence };
-            if verdict.gap {
+            let is_gap = verdict.fate == HealFate::Gap;
+            if is_gap {
                 self.heal.set_gap(id, verdict.tag);
             }
             let Some(link) = &mut self.link else { return };
             link.answered(verdict.producer, verdict.sequence);
-            if !verdict.gap {
-                link.verdicts.push((id, verdict.tag, head));
+            if !is_gap {
+                link.verdicts.push((id, verdict.tag, verdict.fate, head));
             }
         }
     }

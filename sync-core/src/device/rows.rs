@@ -1,10 +1,14 @@
 //! The rows of the local store: what each holds and how it is encoded.
 
 use super::ranges::Ranges;
-use crate::event::{Event, Run};
+use crate::digest;
+use crate::event::{Event, Kind, Run};
 use crate::ids::*;
 use crate::wire::codec::{Reader, Writer};
 use crate::wire::{DecodeError, decode_run, encode_run};
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
 use bytes::Bytes;
 
 /// The format of the rows. A store of a newer format is refused (`outdated-app`).
@@ -31,7 +35,7 @@ pub(super) fn range_of(stream: &StreamName) -> (Vec<u8>, Vec<u8>) {
 /// The stream that a row's key begins with.
 pub(super) fn stream_of(key: &[u8]) -> Option<StreamName> {
     let name = key.split(|b| *b == 0).next()?;
-    StreamName::new(std::str::from_utf8(name).ok()?).ok()
+    StreamName::new(core::str::from_utf8(name).ok()?).ok()
 }
 
 /// The key of a batch of the log, by its last offset.
@@ -66,7 +70,7 @@ pub(super) fn decode_device(row: &Bytes) -> Result<Result<ProducerId, u64>, Deco
     if format != FORMAT {
         return Ok(Err(format));
     }
-    producer.map(Ok).ok_or(DecodeError { position: 0, what: "a device has a producer" })
+    producer.map(Ok).ok_or(DecodeError::new(0, "a device has a producer"))
 }
 
 /// A stream's durable state: everything that is not a list.
@@ -98,6 +102,10 @@ pub(super) struct Record {
     pub(super) resets: u32,
     /// There are rows of strays.
     pub(super) has_strays: bool,
+    /// Bytes of the log's rows as they were written, of a snapshot too.
+    pub(super) log_bytes: u64,
+    /// The first event's that was met here; `None`: there was none.
+    pub(super) kind: Option<Kind>,
 }
 
 impl Record {
@@ -110,7 +118,8 @@ impl Record {
         self.accepted.write(out.u64(10));
         self.refused.write(out.u64(11));
         self.voids.write(out.u64(12));
-        out.u64(13).u64(self.snapshot.0).u64(14).u64(self.resets.into()).u64(15).bool(self.has_strays).end();
+        out.u64(13).u64(self.snapshot.0).u64(14).u64(self.resets.into()).u64(15).bool(self.has_strays);
+        out.u64(16).u64(self.log_bytes).u64(17).u64(self.kind.map_or(0, |kind| kind as u64)).end();
         out.finish().into()
     }
 
@@ -135,6 +144,8 @@ impl Record {
                 13 => r.snapshot = input.offset()?,
                 14 => r.resets = input.u64()? as u32,
                 15 => r.has_strays = input.bool()?,
+                16 => r.log_bytes = input.u64()?,
+                17 => r.kind = Kind::from_number(input.u64()? as u8),
                 _ => return Ok(false),
             }
             Ok(true)
@@ -199,7 +210,7 @@ fn read_own(key: u64, input: &mut Reader<'_>, own: &mut OwnEvent) -> Result<bool
 }
 
 impl OwnEvent {
-    fn empty() -> OwnEvent {
+    pub(super) fn empty() -> OwnEvent {
         OwnEvent { content: Bytes::new(), causes: vec![], needs: None }
     }
     pub(super) fn encode(&self) -> Bytes {
@@ -215,7 +226,8 @@ impl OwnEvent {
     }
 }
 
-/// An own event of a producer id that was given up, with the tag its chain had before it.
+/// An own event of a producer id that was given up, with the tag its chain had before it. Without content: a void, which
+/// what follows in the chain needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct StrayRow {
     /// Its place among the strays, and its key.
@@ -227,6 +239,15 @@ pub(super) struct StrayRow {
 }
 
 impl StrayRow {
+    /// What pages know it by until it is in the log: under the id that it had, another event may be there.
+    #[inline(never)]
+    pub(super) fn shown_id(&self) -> EventId {
+        EventId { producer: digest::derived_producer(self.id, self.tag), sequence: 1 }
+    }
+    /// Nothing is to enter the log under this sequence: it was refused or thrown away.
+    pub(super) fn is_void(&self) -> bool {
+        self.own.content.is_empty()
+    }
     pub(super) fn encode(&self) -> Bytes {
         let mut out = Writer::new();
         write_own(out.begin_map(), &self.own);

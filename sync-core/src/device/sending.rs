@@ -3,7 +3,7 @@
 use super::causes::{Others, Ready};
 use super::io::{Io, Purpose};
 use super::output::{Own, Rejection, Table};
-use super::rows::{StrayRow, batch_key};
+use super::rows::{Record, StrayRow, batch_key};
 use super::session::Session;
 use super::stream::{Link, Phase, Stream};
 use crate::digest;
@@ -12,6 +12,8 @@ use crate::ids::*;
 use crate::limits::*;
 use crate::relay::store::DEPENDS_ON_REJECTED;
 use crate::wire::{Access, Heal, Item, Publish, Turn, Up};
+use alloc::vec;
+use alloc::vec::Vec;
 
 /// Bytes that may wait in the socket's own buffer: more would delay what is written next.
 const BUFFERED_BYTES_MAX: usize = 256 * 1024;
@@ -157,13 +159,19 @@ impl Stream {
         let first = self.strays.first().map(|stray| stray.id.producer);
         let next = |stray: &&StrayRow| Some(stray.id.producer) == first && !strays_sent.contains(&stray.id);
         let Some(stray) = self.strays.iter().find(next).cloned() else { return false };
+        // Answers may come in any order: under derived ids nothing overtakes what was made before it.
+        let before = || self.strays.iter().take_while(|other| other.id != stray.id);
+        if taken.contains(&stray.id) && before().any(|other| !taken.contains(&other.id)) {
+            return false;
+        }
         let taken = taken.contains(&stray.id);
         let needed = stray.own.needs.filter(|(id, _)| taken || id.producer != stray.id.producer);
         if needed.is_some_and(|(id, _)| self.strays.iter().any(|other| other.id == id)) {
             return false;
         }
         if taken && stray.own.needs.is_some_and(|(_, tag)| tag == NEED_GONE) {
-            self.reject_stray(stray.id, io);
+            self.list_stray(stray.id, DEPENDS_ON_REJECTED, "", io);
+            self.reject_dependents(stray.id, DEPENDS_ON_REJECTED, io);
             return true;
         }
         let Ready::Now(causes) = others.stamp_own(&stray.own.causes) else { return false };
@@ -178,7 +186,10 @@ impl Stream {
             first: id.sequence,
             tag_before: if taken { Tag::ZERO } else { stray.tag_before },
             origin: taken.then_some(stray.tag_before),
-            items: vec![Item::Event { content: stray.own.content, causes, needs }],
+            items: vec![match stray.is_void() {
+                true => Item::Void { tag: stray.tag },
+                false => Item::Event { content: stray.own.content, causes, needs },
+            }],
         };
         self.sent(session, Up::Publish(publish), (id.producer, id.sequence, id.sequence), io);
         if let Some(link) = &mut self.link {
@@ -195,6 +206,9 @@ impl Stream {
         }
         if self.own(first) == Own::Owed && self.outbox.contains_key(&first) {
             return self.send_owed(first, session, others, io);
+        }
+        if self.heals_own() {
+            return false;
         }
         let mut items = vec![];
         let mut bytes = 0;
@@ -227,7 +241,12 @@ impl Stream {
     fn item(&mut self, sequence: Sequence, session: &Session, others: &Others<'_>, io: &mut Io) -> Option<Item> {
         let tag = self.own_tag(sequence)?;
         let Some(own) = self.outbox.get(&sequence).cloned() else {
-            // Refused or void, or known only from inside a snapshot; what is to be healed goes as a heal.
+            // That it was refused or thrown away is committed first, as everything that leaves: else it might come back.
+            let is_used_up = |r: &Record| r.voids.contains(sequence) || r.refused.contains(sequence);
+            if is_used_up(&self.record) && !is_used_up(&self.durable) {
+                return None;
+            }
+            // Or it is known only from inside a snapshot; what is to be healed goes as a heal.
             return self.heal.get(self.own_id(sequence)).is_none().then_some(Item::Void { tag });
         };
         if sequence > self.record.sent {
@@ -238,7 +257,7 @@ impl Stream {
         }
         if own.content.len() > session.event_bytes_max {
             self.reject(sequence, "too-large", "larger than this relay takes", io);
-            return Some(Item::Void { tag });
+            return None;
         }
         let needs = own.needs.filter(|(id, _)| id.producer == self.record.producer);
         match others.stamp_own(&own.causes) {
@@ -248,6 +267,13 @@ impl Stream {
             }
             Ready::After(_) => None,
         }
+    }
+
+    /// Own events are under way as heals. These and publishes wait for the store apart from each other: in the wrong order
+    /// the answer would be `have`, and both would go again, and again.
+    pub(super) fn heals_own(&self) -> bool {
+        let Some(link) = &self.link else { return false };
+        link.unanswered.iter().any(|(p, first, ..)| *p == self.record.producer && self.own(*first) == Own::Owed)
     }
 
     fn send_owed(&mut self, first: Sequence, session: &mut Session, others: &Others<'_>, io: &mut Io) -> bool {
@@ -271,29 +297,26 @@ impl Stream {
         true
     }
 
-    fn reject_stray(&mut self, id: EventId, io: &mut Io) {
-        self.list_stray(id, io);
-        self.reject_dependents(id, io);
-    }
-    fn list_stray(&mut self, id: EventId, io: &mut Io) {
+    /// A stray goes to the list of rejections.
+    pub(super) fn list_stray(&mut self, id: EventId, code: &str, reason: &str, io: &mut Io) {
         let Some(stray) = self.forget_stray(id, io) else { return };
-        let (code, reason) = (DEPENDS_ON_REJECTED.into(), String::new());
+        let (id, code, reason) = (stray.shown_id(), code.into(), reason.into());
         self.list(Rejection { id, code, reason, content: stray.own.content }, io);
     }
 
-    /// Events that were made on top of an own event of a given-up id which was refused: the relay cannot know.
-    pub(super) fn reject_dependents(&mut self, id: EventId, io: &mut Io) {
+    /// Events that were made on top of an own event of a given-up id which was refused, or perhaps: the relay cannot know.
+    pub(super) fn reject_dependents(&mut self, id: EventId, code: &str, io: &mut Io) {
         let mut refused = vec![id];
         while let Some(id) = refused.pop() {
             let needs = |own: &super::rows::OwnEvent| own.needs.is_some_and(|(needed, _)| needed == id);
             let strays: Vec<EventId> = self.strays.iter().filter(|s| needs(&s.own)).map(|s| s.id).collect();
             let own: Vec<Sequence> = self.outbox.iter().filter(|(_, own)| needs(own)).map(|(s, _)| *s).collect();
             for stray in strays {
-                self.list_stray(stray, io);
+                self.list_stray(stray, code, "", io);
                 refused.push(stray);
             }
             for sequence in own {
-                self.reject(sequence, DEPENDS_ON_REJECTED, "", io);
+                self.reject(sequence, code, "", io);
             }
         }
     }

@@ -7,6 +7,7 @@ use crate::ids::ProducerId;
 use crate::limits::*;
 use crate::time::Millis;
 use crate::wire::{CloseCode, Hello, Message, Up, Welcome};
+use alloc::string::String;
 
 /// What the connection's life is at.
 #[derive(Clone, Debug, PartialEq)]

@@ -10,6 +10,9 @@ use crate::event::Event;
 use crate::ids::*;
 use crate::limits::*;
 use crate::wire::Up;
+use alloc::boxed::Box;
+use alloc::vec;
+use alloc::vec::Vec;
 
 impl Device {
     /// Lets every touched stream do what it now can, then writes what changed.
@@ -17,9 +20,10 @@ impl Device {
         // A stream that moved may let others go on, which may let it go on: each round moves something.
         while let Some(name) = self.touched.pop_first() {
             let Some(mut stream) = self.streams.remove(&name) else { continue };
-            let before = (stream.record.cursor, stream.outbox.len(), stream.strays.len(), stream.heal.len());
             self.look_at(&mut stream);
-            let moved = before != (stream.record.cursor, stream.outbox.len(), stream.strays.len(), stream.heal.len());
+            // Since the last look, not since the beginning of this one: a refusal is worked in before.
+            let awaited = stream.awaited();
+            let moved = core::mem::replace(&mut stream.seen_awaited, awaited) != awaited;
             if stream.dirty {
                 stream.dirty = false;
                 self.dirty.insert(name.clone());
@@ -91,7 +95,7 @@ impl Device {
             let others = Others { streams: &self.streams, names: &self.names, asked: &self.asked };
             let waits = |event: &Event| {
                 let missing = others.missing(event, held.frame);
-                missing.is_some_and(|name| !others.waits_for(&name, &stream.name))
+                missing.is_some_and(|name| !others.waits_for(&name, stream, event))
             };
             let ready = events.iter().position(waits).unwrap_or(events.len());
             let upto =
@@ -161,7 +165,7 @@ impl Device {
         if self.dirty.is_empty() && !self.io.may_commit() || self.io.is_committing() {
             return;
         }
-        for name in std::mem::take(&mut self.dirty).into_members() {
+        for name in core::mem::take(&mut self.dirty).into_members() {
             let Some(stream) = self.streams.get(&name) else { continue };
             self.io.put(Table::Streams, name.as_str().as_bytes().to_vec(), stream.record.encode());
             self.io.after_commit(Effect::Durable { stream: name, record: Box::new(stream.record.clone()) });

@@ -6,13 +6,15 @@ use super::io::Io;
 use super::output::{Notice, Own, Rejection, StreamState, Table};
 use super::rows::{self, OwnEvent, Record, StrayRow, key};
 use crate::digest;
-use crate::event::Event;
+use crate::event::{Content, Event};
 use crate::ids::*;
 use crate::sorted::{SortedMap, SortedSet};
 use crate::time::Millis;
-use crate::wire::{Access, Down, Events, Subscribe, Turn, Up};
+use crate::wire::{Access, Down, Events, HealFate, Subscribe, Turn, Up};
+use alloc::collections::VecDeque;
+use alloc::vec;
+use alloc::vec::Vec;
 use bytes::Bytes;
-use std::collections::VecDeque;
 
 /// Tags of own events in one row of the local store.
 const TAGS_PER_ROW: u64 = 512;
@@ -67,7 +69,7 @@ pub(super) struct Link {
     /// What was sent and not answered: whose, first, last, bytes.
     pub(super) unanswered: VecDeque<(ProducerId, Sequence, Sequence, usize)>,
     /// Fates that stand once the cursor reaches the offset.
-    pub(super) verdicts: Vec<(EventId, Tag, Offset)>,
+    pub(super) verdicts: Vec<(EventId, Tag, HealFate, Offset)>,
     /// Strays whose own id is taken in this log: to be sent under a derived id.
     pub(super) taken: SortedSet<EventId>,
     /// Strays that were sent on this link.
@@ -101,8 +103,19 @@ impl Link {
             unconfirmed_bytes: 0,
         }
     }
+    /// Everything is to be sent anew, and what was said of it is of another log.
+    pub(super) fn forget_sent(&mut self) {
+        self.unanswered.clear();
+        self.verdicts.clear();
+        self.taken.clear();
+        self.strays_sent.clear();
+    }
     pub(super) fn unanswered_bytes(&self) -> usize {
         self.unanswered.iter().map(|(.., bytes)| bytes).sum()
+    }
+    /// Received and waiting to be applied.
+    pub(super) fn unapplied_bytes(&self) -> usize {
+        self.held.iter().map(|held| held.bytes).chain(self.inbox.iter().map(|(_, bytes)| *bytes)).sum()
     }
     /// Whether an answer to this own sequence is still to come on this link.
     pub(super) fn is_asked(&self, producer: ProducerId, sequence: Sequence) -> bool {
@@ -140,12 +153,15 @@ pub(super) struct Stream {
     pub(super) access: Access,
     /// Whether the relay said on some connection that there is something.
     pub(super) exists: Option<bool>,
-    pub(super) head: Option<Offset>,
+    /// Answers to `subscribe` so far.
+    pub(super) answers: u64,
     pub(super) error: Option<&'static str>,
     /// Causes of the own event seen last: they need not be said again.
     pub(super) stamped: SortedMap<StreamHash, (Epoch, Offset)>,
     /// When the cursor moved last, as a count of the device: the newest causes come first.
     pub(super) advanced: u64,
+    /// What [`Stream::awaited`] was when the device looked at this stream last.
+    pub(super) seen_awaited: (Offset, usize, usize, usize),
     pub(super) told: Option<StreamState>,
 }
 
@@ -169,10 +185,11 @@ impl Stream {
             asks: 0,
             access: Access::Write,
             exists: None,
-            head: None,
+            answers: 0,
             error: None,
             stamped: SortedMap::new(),
             advanced: 0,
+            seen_awaited: Default::default(),
             told: None,
         }
     }
@@ -180,9 +197,22 @@ impl Stream {
     pub(super) fn is_ready(&self) -> bool {
         self.life == Life::Ready
     }
+    /// Whether the record alone says that something may wait: it is loaded to see.
+    pub(super) fn may_have_work(&self) -> bool {
+        let r = &self.record;
+        r.minted > r.seen || r.oldest < r.generation || r.has_strays
+    }
+    /// Something may wait here, and nobody knows yet what.
+    pub(super) fn is_loading_work(&self) -> bool {
+        matches!(self.life, Life::Loading(_)) && self.may_have_work()
+    }
     /// Something waits here for the relay, page or not.
     pub(super) fn has_work(&self) -> bool {
         !self.outbox.is_empty() || !self.strays.is_empty() || !self.heal.is_empty()
+    }
+    /// What other streams may wait for (R16): the cursor, and own and owed events that have no place in the log yet.
+    pub(super) fn awaited(&self) -> (Offset, usize, usize, usize) {
+        (self.record.cursor, self.outbox.len(), self.strays.len(), self.heal.len())
     }
     pub(super) fn is_caught_up(&self) -> bool {
         let phase = self.link.as_ref().map(|link| &link.phase);
@@ -257,6 +287,7 @@ impl Stream {
     pub(super) fn append(&mut self, own: OwnEvent, sent: bool, io: &mut Io) -> EventId {
         let tag_before = self.tags.last().copied().unwrap_or(Tag::ZERO);
         self.tags.push(digest::tag(tag_before, &own.content));
+        self.meet(&own.content);
         self.record.minted += 1;
         let sequence = self.record.minted;
         if sent {
@@ -267,6 +298,12 @@ impl Stream {
         self.outbox.insert(sequence, own);
         self.dirty = true;
         self.own_id(sequence)
+    }
+    /// The first event decides what the stream is.
+    pub(super) fn meet(&mut self, content: &Bytes) {
+        if self.record.kind.is_none() {
+            self.record.kind = Content::decode(content).ok().map(|content| content.kind);
+        }
     }
     /// The row of tags that holds own sequence `sequence`.
     fn put_tags(&self, sequence: Sequence, io: &mut Io) {
@@ -305,8 +342,21 @@ impl Stream {
         io.notice_after_commit(Notice::Rejected { stream: self.name.clone(), rejections: vec![rejection] });
     }
 
-    pub(super) fn put_stray(&self, stray: &StrayRow, io: &mut Io) {
+    /// Own events of ids that were given up: strays without the voids between them.
+    pub(super) fn open_strays(&self) -> impl DoubleEndedIterator<Item = &StrayRow> {
+        self.strays.iter().filter(|stray| !stray.is_void())
+    }
+    /// Own event `sequence` becomes a stray.
+    pub(super) fn stray(&mut self, sequence: Sequence, own: OwnEvent, io: &mut Io) {
+        let (Some(tag), Some(tag_before)) = (self.own_tag(sequence), self.own_tag(sequence - 1)) else { return };
+        let order = self.strays.last().map_or(0, |stray| stray.order + 1);
+        let stray = StrayRow { order, id: self.own_id(sequence), tag, tag_before, own };
         io.put(Table::Strays, key(&self.name, &[&stray.order.to_be_bytes()]), stray.encode());
+        if !stray.is_void() {
+            let (stream, from, to) = (self.name.clone(), stray.id, stray.shown_id());
+            io.notice_after_commit(Notice::Renamed { stream, from, to });
+        }
+        self.strays.push(stray);
     }
     /// A stray has its fate.
     pub(super) fn forget_stray(&mut self, id: EventId, io: &mut Io) -> Option<StrayRow> {
@@ -330,7 +380,7 @@ impl Stream {
     pub(super) fn subscribe(&self) -> Subscribe {
         let r = &self.record;
         let settled = self.open().first().copied().unwrap_or(r.minted + 1);
-        let strays = self.strays.iter().flat_map(|s| [s.id.producer, digest::derived_producer(s.id, s.tag)]);
+        let strays = self.open_strays().flat_map(|s| [s.id.producer, digest::derived_producer(s.id, s.tag)]);
         let records: SortedSet<ProducerId> = strays.chain(self.heal.producers()).collect();
         Subscribe {
             stream: self.name.clone(),
@@ -346,6 +396,10 @@ impl Stream {
 
     pub(super) fn state(&self, rejected: usize) -> StreamState {
         let caught_up = self.is_caught_up();
+        let head = match self.link.as_ref().map(|link| &link.phase) {
+            Some(Phase::Live { head, .. }) => Some(*head),
+            _ => None,
+        };
         let held_here = self.record.cursor > Offset::ZERO || self.record.minted > 0;
         let upto = self.record.accepted.last();
         let answered = self.outbox.keys().take_while(|sequence| **sequence <= upto);
@@ -357,8 +411,9 @@ impl Stream {
             caught_up,
             epoch: self.record.epoch,
             cursor: self.durable.cursor,
-            head: self.head,
-            pending: self.outbox.len() - accepted + own_heal + self.strays.len(),
+            head,
+            answers: self.answers,
+            pending: self.outbox.len() - accepted + own_heal + self.open_strays().count(),
             rejected,
             access: self.access,
             error: match self.life {

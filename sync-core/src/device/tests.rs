@@ -5,7 +5,7 @@ use super::*;
 use crate::event::Kind;
 use crate::memory::{MemoryDisk, MemoryStore};
 use crate::relay::store::{ReadAnswer, Snapshot};
-use crate::relay::{self, Answer, Relay, RelayConfig, Request, TakeAll};
+use crate::relay::{self, Answer, Reason, Relay, RelayConfig, Request, Validator};
 use crate::wire::CloseCode;
 use std::sync::Arc;
 
@@ -72,7 +72,7 @@ impl World {
                     to_device.push_back(Input::Loaded { request, rows, more });
                 }
                 Output::Dial(socket) => {
-                    self.relay = Some(Relay::new(RelayConfig::new([9; 16]), Arc::new(TakeAll), [3; 32], self.now));
+                    self.relay = Some(Relay::new(RelayConfig::new([9; 16]), Arc::new(NoSpam), [3; 32], self.now));
                     to_device.push_back(Input::SocketOpened(socket));
                 }
                 Output::Send { bytes, .. } => to_relay.push_back(relay::Input::Message(bytes)),
@@ -144,6 +144,16 @@ impl World {
             _ => None,
         };
         self.notices.iter().filter_map(failed).collect()
+    }
+}
+
+/// Refuses `spam`.
+struct NoSpam;
+
+impl Validator for NoSpam {
+    fn validate(&self, _: Option<&str>, _: &StreamName, content: &Content) -> Result<(), Reason> {
+        let refusal = Reason { code: "unwelcome".into(), reason: String::new() };
+        if &content.payload[..] == b"spam" { Err(refusal) } else { Ok(()) }
     }
 }
 
@@ -276,4 +286,128 @@ fn a_silent_device_says_alive_and_gives_a_silent_relay_up() {
     world.now = world.now.plus(1);
     world.input(Input::Timer);
     assert!(matches!(world.device.session.connection(), Connection::Waiting { .. }));
+}
+
+#[test]
+fn the_head_is_known_on_a_live_connection_only_and_each_refresh_is_answered() {
+    let mut world = World::new();
+    world.input(Input::Open { stream: stream() });
+    world.append(1, b"a1");
+    // The second answer came unasked, when the stream was born.
+    let state = world.device.stream_state(&stream()).expect("the stream");
+    assert_eq!((state.head, state.answers, state.caught_up), (Some(Offset(1)), 2, true));
+    world.input(Input::Refresh { stream: stream() });
+    let state = StreamState { answers: 3, ..state };
+    assert_eq!(
+        world.notices.iter().rfind(|notice| matches!(notice, Notice::Stream { .. })),
+        Some(&Notice::Stream { stream: stream(), state })
+    );
+    world.input(Input::Disconnect);
+    let state = world.device.stream_state(&stream()).expect("the stream");
+    assert_eq!((state.head, state.caught_up), (None, false));
+}
+
+#[test]
+fn what_is_told_to_a_device_that_loads_is_unsaved_only_if_it_is_a_write() {
+    let mut device = Device::new([1; 32], Options { relay: true, wants_token: false });
+    device.handle_input(Millis(0), Input::Open { stream: stream() });
+    assert!(device.is_loading());
+    assert_eq!(device.unsaved(), 0);
+    let payload = Bytes::from_static(b"a1");
+    let append = Append { write: 1, stream: stream(), kind: Kind::Application, time: 0, payload, dependent: false };
+    device.handle_input(Millis(0), Input::Append(append));
+    assert_eq!(device.unsaved(), 1);
+}
+
+#[test]
+fn a_pending_event_counts_as_saved_with_its_transaction_and_not_before() {
+    let mut world = World::new();
+    world.input(Input::Open { stream: stream() });
+    world.input(Input::Disconnect);
+    world.append(1, b"a1");
+    let payload = Bytes::from_static(b"a2");
+    let append = Append { write: 2, stream: stream(), kind: Kind::Application, time: 0, payload, dependent: false };
+    world.device.handle_input(world.now, Input::Append(append)); // its commit is not answered
+    let saved = |device: &Device| -> Vec<bool> {
+        device.pending(&stream()).iter().map(|(event, _)| device.is_saved(&stream(), event.id)).collect()
+    };
+    assert_eq!(saved(&world.device), [true, false]);
+    let mut inputs = VecDeque::new();
+    world.perform(&mut inputs);
+    for input in inputs {
+        world.device.handle_input(world.now, input);
+    }
+    assert_eq!(saved(&world.device), [true, true]);
+}
+
+/// R16: it waits for the own event in the other stream, and a refusal ends that as well as a place in the log does.
+#[test]
+fn an_event_goes_as_soon_as_its_cause_in_another_stream_is_refused() {
+    let mut world = World::new();
+    let other = StreamName::new("s/2").expect("a name");
+    for stream in [stream(), other.clone()] {
+        world.input(Input::Open { stream });
+    }
+    world.input(Input::Disconnect);
+    world.append(1, b"spam");
+    let payload = Bytes::from_static(b"b1");
+    let append =
+        Append { write: 2, stream: other.clone(), kind: Kind::Application, time: 0, payload, dependent: false };
+    world.input(Input::Append(append));
+    world.input(Input::Connect);
+    assert_eq!(world.device.rejections().len(), 1);
+    assert_eq!(world.store.events(&other).len(), 1, "it does not wait for a timer");
+}
+
+#[test]
+fn an_own_event_that_had_no_effect_is_listed_once_and_goes_its_way() {
+    let mut world = World::new();
+    world.input(Input::Open { stream: stream() });
+    world.input(Input::Disconnect);
+    world.append(1, b"a1");
+    let event = world.device.pending(&stream())[0].0.clone();
+    let rejection = |id: EventId| {
+        let (code, reason) = ("profile-copied".into(), String::new());
+        Input::Reject { stream: stream(), rejection: Rejection { id, code, reason, content: event.content.clone() } }
+    };
+    world.input(rejection(event.id));
+    world.input(rejection(EventId { sequence: 7, ..event.id })); // another page, which knew it by another id
+    let told = world.notices.iter().filter(|notice| matches!(notice, Notice::Rejected { .. })).count();
+    assert_eq!((told, world.device.pending(&stream()).len()), (1, 1));
+    world.input(Input::Connect);
+    assert_eq!(world.store.events(&stream()).len(), 1);
+    world.restart();
+    world.input(Input::Open { stream: stream() });
+    let listed = world.device.rejections();
+    assert_eq!((listed.len(), listed[0].1.id, &*listed[0].1.code), (1, event.id, "profile-copied"));
+    world.input(Input::DropRejection { stream: stream(), id: event.id });
+    assert_eq!(world.device.rejections(), []);
+}
+
+#[test]
+fn writers_of_one_device_have_ids_of_their_own() {
+    let mut world = World::new();
+    world.input(Input::Open { stream: stream() });
+    let ids = [world.device.writer(0), world.device.writer(1)];
+    assert_ne!(ids[0], ids[1]);
+    world.restart();
+    world.input(Input::Open { stream: stream() });
+    assert_eq!([world.device.writer(0), world.device.writer(1)], ids);
+}
+
+#[test]
+fn what_a_device_holds_is_told_with_its_kind_and_size_also_after_a_restart() {
+    let mut world = World::new();
+    world.input(Input::Open { stream: stream() });
+    assert_eq!(world.device.streams(), [], "nothing is here yet");
+    world.append(1, &[7; 1000]);
+    let held = world.device.streams();
+    assert_eq!((&held[0].name, held[0].kind, held[0].pending), (&stream(), Kind::Application, 0));
+    assert!((1000..1200).contains(&held[0].used_bytes), "{} bytes", held[0].used_bytes);
+    world.restart();
+    world.input(Input::Timer);
+    assert_eq!(world.device.streams(), held);
+    world.input(Input::Disconnect);
+    world.append(2, b"waits");
+    assert_eq!(world.device.streams()[0].pending, 1);
 }

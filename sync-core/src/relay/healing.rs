@@ -8,8 +8,10 @@ use super::store::{HealOutcome, HealRequest, Healed, StoreError};
 use crate::event::Event;
 use crate::ids::StreamName;
 use crate::limits::*;
-use crate::wire::{CloseCode, Down, Heal, Verdict};
-use std::collections::{BTreeMap, VecDeque};
+use crate::wire::{CloseCode, Down, Heal, HealFate, Verdict};
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec;
+use alloc::vec::Vec;
 
 /// Events of one `heal`: more of them are no longer a list to be healed but an attack on memory.
 const EVENTS_MAX: usize = 16 * PUBLISH_EVENTS_MAX;
@@ -94,7 +96,12 @@ impl Relay {
                     producer: event.id.producer,
                     sequence: event.id.sequence,
                     tag: event.tag,
-                    gap: outcome == HealOutcome::Gap,
+                    fate: match outcome {
+                        HealOutcome::Taken(_) | HealOutcome::Passed => HealFate::Passed,
+                        HealOutcome::Refused => HealFate::Refused,
+                        HealOutcome::Other => HealFate::Other,
+                        HealOutcome::Gap => HealFate::Gap,
+                    },
                 };
                 let verdicts = heal.events.iter().zip(healed.outcomes).map(verdict).collect();
                 self.out.tell(&Down::Healed { stream: stream.clone(), head: healed.head.offset(), verdicts });

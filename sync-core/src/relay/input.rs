@@ -4,8 +4,8 @@ use super::store::{Appended, Batch, EncodedRun, Healed, ReadAnswer, ResumeInfo, 
 use crate::event::Author;
 use crate::ids::{Epoch, Offset, StreamName};
 use crate::wire::{Access, EVENTS_END, Turn, events_head};
+use alloc::sync::Arc;
 use bytes::Bytes;
-use std::sync::Arc;
 
 /// One thing that happened.
 #[derive(Clone, Debug)]
@@ -95,8 +95,8 @@ pub(super) fn events_frame<'r>(
     upto: Offset,
     runs: impl Iterator<Item = &'r Bytes> + Clone,
 ) -> Bytes {
-    let mut frame = events_head(stream, after, upto);
-    frame.reserve_exact(runs.clone().map(Bytes::len).sum::<usize>() + EVENTS_END.len());
+    let more_bytes = runs.clone().map(Bytes::len).sum::<usize>() + EVENTS_END.len();
+    let mut frame = events_head(stream, after, upto, more_bytes);
     runs.for_each(|run| frame.extend_from_slice(run));
     frame.extend_from_slice(&EVENTS_END);
     frame.into()

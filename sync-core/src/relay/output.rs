@@ -5,8 +5,10 @@ use crate::ids::{ProducerId, StreamName};
 use crate::time::Millis;
 use crate::wire::codec::Writer;
 use crate::wire::{CloseCode, Down, Message};
+use alloc::collections::VecDeque;
+use alloc::string::String;
+use alloc::vec::Vec;
 use bytes::Bytes;
-use std::collections::VecDeque;
 
 /// One thing to do.
 #[derive(Clone, Debug)]
@@ -72,11 +74,13 @@ pub(super) struct Outputs {
 
 /// Small messages are joined up to this size.
 const JOINED_BYTES_MAX: usize = 16 * 1024;
+/// What most messages need, an `accepted` above all: written without growing.
+const SMALL_BYTES: usize = 128;
 
 impl Outputs {
     /// A message of any size; joined with those before it.
     pub fn tell(&mut self, message: &Down) {
-        let mut out = Writer::new();
+        let mut out = Writer::with_capacity(SMALL_BYTES);
         message.write(&mut out);
         let bytes = out.finish();
         if self.small.len() + bytes.len() > JOINED_BYTES_MAX {
@@ -98,7 +102,7 @@ impl Outputs {
     }
     fn flush(&mut self) {
         if !self.small.is_empty() {
-            self.ready.push_back(Output::Send(std::mem::take(&mut self.small).into()));
+            self.ready.push_back(Output::Send(core::mem::take(&mut self.small).into()));
         }
     }
 }

@@ -11,7 +11,8 @@ use crate::event::Content;
 use crate::ids::*;
 use crate::limits::*;
 use crate::wire::{Access, CloseCode, Down, Item, Publish, Refusal};
-use std::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::string::String;
 
 /// Says which events may enter a stream. Asked before the store, about every event of a publish, repeats included.
 pub trait Validator: Send + Sync {
@@ -191,12 +192,17 @@ impl Relay {
         unsure: bool,
         answer: Result<Appended, StoreError>,
     ) {
-        let (stream, producer, first) = (append.stream.clone(), append.producer, append.first);
+        let stream = append.stream.clone();
         match answer {
-            Ok(appended) => self.appended(&append, unsure, appended),
-            Err(StoreError::Chain { known, head }) => {
-                let info = ResumeInfo { known, head, ..ResumeInfo::default() };
-                self.tell_have(&stream, producer, first, info);
+            Ok(appended) => {
+                if self.appended(&append, unsure, appended) {
+                    self.unanswered_bytes -= bytes;
+                    return self.ask_what_it_has(&append);
+                }
+            }
+            Err(StoreError::Chain { .. }) => {
+                self.unanswered_bytes -= bytes;
+                return self.ask_what_it_has(&append);
             }
             // Not even its refusal: a sequence that no log can hold.
             Err(StoreError::TooLarge) if matches!(&append.items[..], [item] if !matches!(item.body, Body::Event { .. })) =>
@@ -215,15 +221,21 @@ impl Relay {
             Err(StoreError::Corrupt(_) | StoreError::Unknown | StoreError::Busy) => self.fail(&stream),
         }
         self.unanswered_bytes -= bytes;
-        if let Some(chain) = self.publishing.chains.get_mut(&stream) {
+        self.answered(&stream);
+    }
+
+    /// A publish of this stream has its answer: the next one's turn.
+    pub(super) fn answered(&mut self, stream: &StreamName) {
+        if let Some(chain) = self.publishing.chains.get_mut(stream) {
             chain.under_way = None;
         }
-        self.append_next(&stream);
+        self.append_next(stream);
     }
 
     /// Tells the fates of what is stored. What the store had before this connection asked is the device's own repeat:
     /// it gets `have` (decision 16), because `accepted` would be wrong where the earlier one was refused or another's.
-    fn appended(&mut self, append: &Append, unsure: bool, appended: Appended) {
+    /// Whether there is such.
+    fn appended(&mut self, append: &Append, unsure: bool, appended: Appended) -> bool {
         let stream = &append.stream;
         if self.subscriptions.get(stream).is_some_and(|sub| sub.epoch != appended.epoch) {
             self.log_replaced(stream);
@@ -243,11 +255,20 @@ impl Relay {
             }
         }
         self.tell_accepted(append, accepted);
-        if old > 0 {
-            let (stream, producer, sequence) = (stream.clone(), append.producer, append.first);
-            let request = ResumeRequest { stream: stream.clone(), producer, check_at: None };
-            let purpose = Purpose::Have { stream, producer, sequence };
-            self.requests.ask(Request::Resume(request), purpose, &mut self.out);
+        old > 0
+    }
+
+    /// For a `have` to a device that does not continue its producer's chain (R8, R11). What it published behind waits for
+    /// it, so that answers come in the order of the publishes.
+    fn ask_what_it_has(&mut self, append: &Append) {
+        let (stream, producer, sequence) = (append.stream.clone(), append.producer, append.first);
+        let Some(sub) = self.subscriptions.get(&stream) else { return self.answered(&stream) };
+        let settled = sub.settled_of(producer, sequence);
+        let request = ResumeRequest { stream: stream.clone(), producer, settled, check_at: None };
+        let purpose = Purpose::Have { stream: stream.clone(), producer, sequence };
+        let number = self.requests.ask(Request::Resume(request), purpose, &mut self.out);
+        if let Some(chain) = self.publishing.chains.get_mut(&stream) {
+            chain.under_way = Some(number);
         }
     }
 
@@ -258,17 +279,13 @@ impl Relay {
         }
     }
 
-    /// What the relay has of a producer, for a device that does not continue its chain (R8, R11).
-    pub(super) fn tell_have(
-        &mut self,
-        stream: &StreamName,
-        producer: ProducerId,
-        sequence: Sequence,
-        info: ResumeInfo,
-    ) {
-        let Some(sub) = self.subscriptions.get(stream) else { return };
-        let known = sub.known_from(info.known, producer, sequence);
-        self.out.tell(&Down::Have { stream: stream.clone(), producer, sequence, known, head: info.head });
+    /// What the log has of a producer.
+    pub(super) fn tell_have(&mut self, stream: StreamName, producer: ProducerId, sequence: Sequence, info: ResumeInfo) {
+        if self.subscriptions.get(&stream).is_some() {
+            let (ResumeInfo { known, head, .. }, stream) = (info, stream.clone());
+            self.out.tell(&Down::Have { stream, producer, sequence, known, head });
+        }
+        self.answered(&stream);
     }
 }
 

@@ -5,7 +5,8 @@ use super::output::{Output, Outputs, Request};
 use crate::digest::Random;
 use crate::ids::{ProducerId, Sequence, StreamName};
 use crate::time::Millis;
-use std::collections::{BTreeMap, BTreeSet};
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet};
 
 /// The first wait before a request goes again; doubles up to the maximum.
 const WAIT_MS_BASE: u64 = 20;
@@ -48,7 +49,8 @@ pub(super) struct Asked {
 
 pub(super) struct Requests {
     last: u64,
-    under_way: BTreeMap<u64, Asked>,
+    /// Boxed, because a map's node has room for eleven and an idle connection keeps one.
+    under_way: BTreeMap<u64, Box<Asked>>,
     waits: BTreeSet<(Millis, u64)>,
     random: Random,
 }
@@ -61,7 +63,7 @@ impl Requests {
     pub fn ask(&mut self, request: Request, purpose: Purpose, out: &mut Outputs) -> u64 {
         self.last += 1;
         out.push(Output::Store { request: self.last, ask: request.clone() });
-        self.under_way.insert(self.last, Asked { request, purpose, unsure: false, attempt: 0 });
+        self.under_way.insert(self.last, Box::new(Asked { request, purpose, unsure: false, attempt: 0 }));
         self.last
     }
     /// How many are under way.
@@ -69,11 +71,11 @@ impl Requests {
         self.under_way.len()
     }
     /// Takes out what was asked, now that there is an answer. `None`: it was forgotten.
-    pub fn take(&mut self, number: u64) -> Option<Asked> {
+    pub fn take(&mut self, number: u64) -> Option<Box<Asked>> {
         self.under_way.remove(&number)
     }
     /// The store did not answer: the same goes again, later.
-    pub fn again(&mut self, number: u64, mut asked: Asked, unsure: bool, now: Millis) {
+    pub fn again(&mut self, number: u64, mut asked: Box<Asked>, unsure: bool, now: Millis) {
         let bound = (WAIT_MS_BASE << asked.attempt.min(16)).min(WAIT_MS_MAX);
         asked.attempt += 1;
         asked.unsure |= unsure;

@@ -1,9 +1,12 @@
 //! What a relay asks of its log store, and what it is told: the shapes that the store's trait, the relay's machine and
 //! the simulation share.
 
-use crate::event::{Author, Cause, Event};
+use crate::event::{Author, Bodies, Cause, Event, Run};
 use crate::ids::*;
-use crate::wire::{Known, Record};
+use crate::limits::MESSAGE_BYTES_MAX;
+use crate::wire::{Known, Record, Refusal, encode_run};
+use alloc::string::String;
+use alloc::vec::Vec;
 use bytes::Bytes;
 
 /// One producer's next sequences: the unit of an append. All or nothing for what is new of it.
@@ -108,9 +111,12 @@ pub struct HealRequest {
 pub enum HealOutcome {
     /// In the log now.
     Taken(DurableOffset),
-    /// Its sequence was used up before, by it or by something else, or is used up now by a refusal because what it
-    /// needs was refused. The log tells which, up to `head`.
+    /// Its sequence was used up before, perhaps by it. The log tells, up to `head`.
     Passed,
+    /// This very event was refused: before, or now, because what it needs was refused.
+    Refused,
+    /// Its sequence was used up before, by something else for certain: a void, or another branch of its producer's chain.
+    Other,
     /// What stood before it is not there yet.
     Gap,
 }
@@ -133,6 +139,8 @@ pub struct ResumeRequest {
     pub stream: StreamName,
     /// The device's producer.
     pub producer: ProducerId,
+    /// From here on the producer's refusals are wanted: the device has settled everything before.
+    pub settled: Sequence,
     /// Where to compute the log's check; `None`: not wanted.
     pub check_at: Option<(Epoch, Offset)>,
 }
@@ -148,8 +156,27 @@ pub struct ResumeInfo {
     pub floor: Offset,
     /// The digest of the prefix at `check_at`; `None` if it is not known there (trimmed, beyond the head, another epoch).
     pub check: Option<Check>,
-    /// What the log has of the producer, all its refusals among it.
+    /// What the log has of the producer, with its refusals from `settled` on, as [`refusals_told`] bounds them.
     pub known: Known,
+}
+
+impl Known {
+    /// Without the refusals below `settled` and those that do not fit into half a message. Of these the device says that
+    /// the reason is lost (R9).
+    pub fn told_from(&self, settled: Sequence) -> Known {
+        let from = self.refused.partition_point(|refusal| refusal.sequence < settled);
+        Known { last: self.last, tag: self.tag, refused: refusals_told(&self.refused[from..]) }
+    }
+}
+
+/// The first ones of a producer's refusals, as many as fit into half a message.
+pub fn refusals_told(refused: &[Refusal]) -> Vec<Refusal> {
+    let mut bytes = 0;
+    let fitting = refused.iter().take_while(|refusal| {
+        bytes += 64 + refusal.code.len() + refusal.reason.len();
+        bytes <= MESSAGE_BYTES_MAX / 2
+    });
+    fitting.cloned().collect()
 }
 
 /// Asks for events behind an offset.
@@ -180,6 +207,23 @@ pub struct EncodedRun {
     pub content_bytes: u32,
     /// CBOR, as [`crate::wire::encode_run`] makes it.
     pub bytes: Bytes,
+}
+
+impl From<&Run> for EncodedRun {
+    fn from(run: &Run) -> EncodedRun {
+        let content_bytes = match &run.bodies {
+            Bodies::Contents(contents) => contents.iter().map(|content| content.len() as u32).sum(),
+            Bodies::Own(_) => 0,
+        };
+        EncodedRun {
+            producer: run.producer,
+            first: run.first,
+            events: run.bodies.len() as u32,
+            offset: run.offset,
+            content_bytes,
+            bytes: encode_run(run).into(),
+        }
+    }
 }
 
 /// Part of a log: all that it has in `(after, upto]`.
@@ -232,7 +276,7 @@ pub enum StoreError {
     /// Not written: it does not continue the producer's chain.
     #[error("does not continue the producer's chain")]
     Chain {
-        /// What the log has of the producer.
+        /// What the log has of the producer, but for its refusals.
         known: Known,
         /// The log's last offset.
         head: Offset,

@@ -13,8 +13,10 @@ use crate::event::{Bodies, Run};
 use crate::ids::*;
 use crate::limits::*;
 use crate::wire::*;
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
 use bytes::Bytes;
-use std::collections::{BTreeMap, VecDeque};
 
 /// Kept out of catch-up's reach, so that a keystroke finds room in the window beside it.
 const LIVE_BYTES: usize = 2 * FRAME_BYTES_TARGET;
@@ -26,7 +28,8 @@ const OWN_BYTES_MIN: usize = 1024;
 /// All that a connection follows.
 #[derive(Default)]
 pub(super) struct Subscriptions {
-    by_stream: BTreeMap<StreamName, Subscription>,
+    /// Boxed, because a map's node has room for eleven and most connections follow few streams.
+    by_stream: BTreeMap<StreamName, Box<Subscription>>,
     /// Streams that have more in the store, in the order of their turns.
     turns: VecDeque<StreamName>,
     /// Sent and not confirmed, all streams together.
@@ -82,7 +85,11 @@ enum Phase {
 
 impl Subscriptions {
     pub fn get(&self, stream: &StreamName) -> Option<&Subscription> {
-        self.by_stream.get(stream)
+        self.by_stream.get(stream).map(Box::as_ref)
+    }
+    /// Sent and not confirmed, all streams together.
+    pub fn unconfirmed_bytes(&self) -> usize {
+        self.unconfirmed_bytes
     }
     /// The request under way for a stream is not wanted any more.
     fn cancel(&mut self, stream: &StreamName) -> Option<u64> {
@@ -90,7 +97,7 @@ impl Subscriptions {
         let request = sub.waits_for.take()?;
         if matches!(sub.phase, Phase::Following) {
             self.reads -= 1;
-            self.reserved_bytes -= std::mem::take(&mut sub.reserve_bytes);
+            self.reserved_bytes -= core::mem::take(&mut sub.reserve_bytes);
         }
         Some(request)
     }
@@ -130,9 +137,9 @@ impl Subscriptions {
 }
 
 impl Subscription {
-    /// Refusals that the device may not know of.
-    pub fn known_from(&self, known: Known, producer: ProducerId, first: Sequence) -> Known {
-        bounded(known, if producer == self.producer { self.settled } else { first })
+    /// From which of a producer's sequences on the device may not know what was refused. `first`: what it has just sent.
+    pub fn settled_of(&self, producer: ProducerId, first: Sequence) -> Sequence {
+        if producer == self.producer { self.settled } else { first }
     }
     /// From where on a hint's batch is wanted. `None`: the log is being read.
     pub fn live_position(&self) -> Option<Offset> {
@@ -168,19 +175,6 @@ impl Subscription {
         }
         shared.cloned().unwrap_or_else(|| events_frame(stream, after, upto, batch.runs.iter().map(|run| &run.bytes)))
     }
-}
-
-/// Refusals from `settled` on, lowest first, as many as fit into a frame. Of what does not fit the device says that the
-/// reason is lost (R9).
-fn bounded(mut known: Known, settled: Sequence) -> Known {
-    let mut bytes = 0;
-    known.refused.retain(|refusal| {
-        let size = 64 + refusal.code.len() + refusal.reason.len();
-        let keep = refusal.sequence >= settled && bytes + size <= MESSAGE_BYTES_MAX / 2;
-        bytes += if keep { size } else { 0 };
-        keep
-    });
-    known
 }
 
 /// The same run as its author gets it: tags in place of contents.
@@ -224,7 +218,7 @@ impl Relay {
             reserve_bytes: 0,
             unconfirmed: VecDeque::new(),
         };
-        self.subscriptions.by_stream.insert(stream.clone(), sub);
+        self.subscriptions.by_stream.insert(stream.clone(), Box::new(sub));
         self.ask_to_resume(&stream, Some((ask.epoch, ask.after, ask.check)));
     }
 
@@ -251,7 +245,8 @@ impl Relay {
         let Some(sub) = self.subscriptions.by_stream.get_mut(stream) else { return };
         let position = asked.map(|(epoch, after, _)| (epoch, after));
         let check_at = position.filter(|(epoch, after)| *after != Offset::ZERO && *epoch != Epoch::NONE);
-        let request = Request::Resume(ResumeRequest { stream: stream.clone(), producer: sub.producer, check_at });
+        let (producer, settled) = (sub.producer, sub.settled);
+        let request = Request::Resume(ResumeRequest { stream: stream.clone(), producer, settled, check_at });
         sub.waits_for = Some(self.requests.ask(request, Purpose::Follow(stream.clone()), &mut self.out));
         (sub.phase, sub.behind) = (Phase::Asking(asked), false);
     }
@@ -308,7 +303,7 @@ impl Relay {
             epoch: info.epoch,
             head: info.head,
             resume,
-            known: bounded(info.known, sub.settled),
+            known: info.known,
             access: sub.access,
             turn: Turn::Go,
         };
@@ -324,7 +319,7 @@ impl Relay {
     /// Whose turn it is to heal.
     pub(super) fn turn(&mut self, stream: &StreamName, turn: Turn) {
         let Some(sub) = self.subscriptions.by_stream.get_mut(stream) else { return };
-        let phase = std::mem::replace(&mut sub.phase, Phase::Following);
+        let phase = core::mem::replace(&mut sub.phase, Phase::Following);
         let Phase::TurnAwaited(mut answer) = phase else {
             sub.phase = phase;
             return self.out.tell(&Down::Turn { stream: stream.clone(), turn });

@@ -104,7 +104,7 @@ impl Log {
                 head: self.head().offset(),
                 floor: self.floor(),
                 check: ask.check_at.and_then(|(epoch, at)| (epoch == self.epoch).then(|| self.check(at))?),
-                known: self.known.get(&ask.producer).cloned().unwrap_or_default(),
+                known: self.known.get(&ask.producer).map(|k| k.told_from(ask.settled)).unwrap_or_default(),
             })),
             Request::Append(append) => Answer::Append(self.append(append)),
             Request::Heal(heal) => Answer::Heal(Ok(Healed {
@@ -327,6 +327,32 @@ fn a_devices_repeat_gets_have_and_so_does_a_broken_chain() {
 }
 
 #[test]
+fn haves_come_in_the_order_of_the_publishes_and_before_what_was_published_behind() {
+    let mut world = World::new();
+    world.say(subscribe("s", 0)).say(publish("s", &[], &["a1"])).told();
+    world.held = Some(VecDeque::new());
+    world.say(publish("s", &["b1", "b2"], &["a3"])).say(publish("s", &["b1"], &["a2"])).say(publish(
+        "s",
+        &["a1"],
+        &["a2"],
+    ));
+    while world.held.as_ref().is_some_and(|held| !held.is_empty()) {
+        assert_eq!(world.held.as_ref().map(VecDeque::len), Some(1), "one question of a stream's publishes at a time");
+        world.let_answer();
+    }
+    let answers: Vec<_> = world
+        .told()
+        .iter()
+        .filter_map(|down| match down {
+            Down::Have { sequence, .. } => Some(*sequence),
+            Down::Accepted { first, .. } => Some(100 + first),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(answers, [3, 2, 102]);
+}
+
+#[test]
 fn a_refusal_uses_its_sequence_up_and_is_told_again_from_settled_on() {
     let mut world = World::new();
     world.say(subscribe("s", 0)).say(publish("s", &[], &["a1", "spam", "a3"]));
@@ -495,7 +521,7 @@ fn healed_events_get_verdicts_and_the_turn_ends_with_the_list() {
     world.say(Up::Heal(Heal { stream: name("s"), runs, done: false }));
     let gaps = |told: Vec<Down>| {
         told.into_iter().find_map(|d| match d {
-            Down::Healed { verdicts, .. } => Some(verdicts.iter().map(|v| v.gap).collect::<Vec<_>>()),
+            Down::Healed { verdicts, .. } => Some(verdicts.iter().map(|v| v.fate == HealFate::Gap).collect::<Vec<_>>()),
             _ => None,
         })
     };
@@ -559,6 +585,41 @@ fn what_is_over_a_limit_ends_the_connection() {
     let closes = |outputs: Vec<Output>| matches!(outputs[..], [Output::Close(CloseCode::Limit)]);
     assert!((0..16).all(|_| !closes(say(subscribe("s", 0)))));
     assert!(closes(say(subscribe("s", 0))));
+}
+
+/// A host that slept, or a busy one: what comes when the timer is overdue is served, and the timer is asked for once.
+#[test]
+fn a_message_behind_an_overdue_timer_asks_for_it_once() {
+    let mut world = World::new();
+    world.others.clear();
+    world.now = Millis(ALIVE_EVERY_MS + 1);
+    world.relay.handle_input(Input::Message(Up::Alive.encode()), world.now);
+    let outputs: Vec<Output> = std::iter::from_fn(|| world.relay.poll_output()).take(3).collect();
+    assert!(matches!(outputs[..], [Output::WakeAt(at)] if at <= world.now), "{outputs:?}");
+    assert_eq!(world.input(Input::Timer).told(), vec![Down::Alive]);
+}
+
+/// A heal of many events without content is small; a frame holds many such heals.
+#[test]
+fn a_frame_of_many_small_messages_does_not_ask_for_much_memory() {
+    let mut old = World::new();
+    let _hint = old.others_write("s", 1, 1);
+    let log = Run::of(&old.logs[&name("s")].events[0]);
+    let mut world = World::new();
+    world.say(subscribe("s", 0));
+    world.held = Some(VecDeque::new());
+    let run = |at: u64| Run {
+        first: 1 + at * 4096,
+        prev: (0, Tag::ZERO),
+        bodies: crate::event::Bodies::Contents(vec![Bytes::new(); 4096]),
+        ..log.clone()
+    };
+    let heal = |at: u64| Up::Heal(Heal { stream: name("s"), runs: vec![run(at)], done: false }).encode();
+    world.input(Input::Message(heal(0)));
+    assert_eq!(world.closed, None, "one of them is allowed");
+    let frame: Vec<u8> = (1..100).flat_map(heal).collect();
+    world.input(Input::Message(frame.into()));
+    assert_eq!(world.closed, Some(CloseCode::Limit));
 }
 
 #[test]

@@ -5,7 +5,8 @@ use crate::ids::StreamName;
 use crate::limits::HEAL_TURN_MS_MAX;
 use crate::time::Millis;
 use crate::wire::Turn;
-use std::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
 
 /// Names a connection within one relay.
 pub type ConnectionId = u64;

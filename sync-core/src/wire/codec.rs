@@ -3,12 +3,27 @@
 
 use super::DecodeError;
 use crate::ids::*;
+use alloc::vec;
+use alloc::vec::Vec;
 use bytes::Bytes;
-use minicbor::data::Type;
+use core::convert::Infallible;
+use minicbor::encode::Write;
 use minicbor::{Decoder, Encoder};
 
 /// Writes CBOR. Writing to memory cannot fail, so no method returns an error.
-pub struct Writer(Encoder<Vec<u8>>);
+pub struct Writer(Encoder<Buffer>);
+
+/// minicbor's own writing to a `Vec` comes with errors that own memory: more to download, on every path that reads.
+struct Buffer(Vec<u8>);
+
+impl Write for Buffer {
+    type Error = Infallible;
+
+    fn write_all(&mut self, bytes: &[u8]) -> Result<(), Infallible> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+}
 
 macro_rules! writes {
     ($($(#[$doc:meta])* $name:ident($($arg:ident: $type:ty)?) => $call:ident;)*) => {
@@ -23,11 +38,15 @@ impl Writer {
     /// An empty writer.
     #[allow(clippy::new_without_default)]
     pub fn new() -> Writer {
-        Writer(Encoder::new(vec![]))
+        Writer::with_capacity(0)
+    }
+    /// An empty writer that need not grow before it holds so many bytes.
+    pub fn with_capacity(bytes: usize) -> Writer {
+        Writer(Encoder::new(Buffer(Vec::with_capacity(bytes))))
     }
     /// The bytes.
     pub fn finish(self) -> Vec<u8> {
-        self.0.into_writer()
+        self.0.into_writer().0
     }
     writes! {
         /// An array of `len` elements to come.
@@ -49,10 +68,15 @@ impl Writer {
     }
     /// Bytes that are CBOR already.
     pub fn raw(&mut self, cbor: &[u8]) -> &mut Self {
-        self.0.writer_mut().extend_from_slice(cbor);
+        self.0.writer_mut().0.extend_from_slice(cbor);
         self
     }
 }
+
+/// Ends what is of indefinite length.
+const BREAK: u8 = 0xFF;
+/// Stands for the number of values of which a break comes behind the last.
+const UNTIL_BREAK: u64 = u64::MAX;
 
 /// Reads CBOR out of one frame.
 pub struct Reader<'b> {
@@ -81,7 +105,7 @@ impl<'b> Reader<'b> {
     }
     /// An error at this place.
     pub fn error(&self, what: &'static str) -> DecodeError {
-        DecodeError { position: self.input.position(), what }
+        DecodeError::new(self.input.position(), what)
     }
     fn take<T>(&self, result: Result<T, minicbor::decode::Error>, what: &'static str) -> Result<T, DecodeError> {
         result.map_err(|_| self.error(what))
@@ -128,6 +152,10 @@ impl<'b> Reader<'b> {
         let len = self.input.array();
         self.take(len, "expected an array")?.ok_or_else(|| self.error("expected an array of definite length"))
     }
+    /// The head of an array of exactly so many elements.
+    pub fn array_of(&mut self, len: u64) -> Result<(), DecodeError> {
+        if self.array()? == len { Ok(()) } else { Err(self.error("array of a wrong length")) }
+    }
     /// Each element of an array, at most `max`.
     pub fn each(
         &mut self,
@@ -165,19 +193,137 @@ impl<'b> Reader<'b> {
     }
     /// One value of any type, however deep, without recursion.
     pub fn skip(&mut self) -> Result<(), DecodeError> {
-        let skipped = self.input.skip();
-        self.take(skipped, "expected a value")
+        // How many values are left, on top of what is left around each container of indefinite length. A count is at most
+        // twice the frame's length.
+        let mut left = vec![1];
+        while let Some(count) = left.last_mut() {
+            if *count == 0 {
+                left.pop();
+                continue;
+            }
+            let is_until_break = *count == UNTIL_BREAK;
+            if !is_until_break {
+                *count -= 1;
+            }
+            let more = match self.head()? {
+                (0 | 1 | 7, Some(_)) => 0,
+                (2 | 3, Some(len)) => {
+                    self.input.set_position(self.position() + len);
+                    0
+                }
+                (4, Some(len)) => len as u64,
+                (5, Some(len)) => 2 * len as u64,
+                (6, Some(_)) => 1,
+                // Of strings the chunks.
+                (2..=5, None) => UNTIL_BREAK,
+                (7, None) if is_until_break => {
+                    left.pop();
+                    continue;
+                }
+                _ => return Err(self.error("expected a value")),
+            };
+            if more == UNTIL_BREAK || is_until_break {
+                left.push(more);
+            } else {
+                *count += more;
+            }
+        }
+        Ok(())
+    }
+    /// The major type of the next value and its argument, of strings and containers at most the bytes that are left. `None`:
+    /// an indefinite length, or a break.
+    fn head(&mut self) -> Result<(u8, Option<usize>), DecodeError> {
+        let cut_short = self.error("value is cut short");
+        let (&first, rest) = self.frame[self.position()..].split_first().ok_or(cut_short)?;
+        let (major, info) = (first >> 5, first & 31);
+        let following = match info {
+            24..=27 => rest.get(..1 << (info - 24)).ok_or(cut_short)?,
+            28..=30 => return Err(self.error("expected a value")),
+            _ => &[],
+        };
+        self.input.set_position(self.position() + 1 + following.len());
+        let argument = match info {
+            0..=23 => u64::from(info),
+            31 => return Ok((major, None)),
+            _ => following.iter().fold(0, |n, byte| n << 8 | u64::from(*byte)),
+        };
+        let left = self.frame.len() - self.position();
+        if (2..=5).contains(&major) && argument > left as u64 {
+            Err(cut_short)
+        } else {
+            Ok((major, Some(argument as usize)))
+        }
     }
     /// Whether an array or map of `len` (`None`: until a break) has an element after the first `read`.
     fn is_inside(&mut self, len: Option<u64>, read: u64) -> Result<bool, DecodeError> {
         if let Some(len) = len {
             return Ok(read < len);
         }
-        let next = self.input.datatype();
-        if self.take(next, "array or map is cut short")? == Type::Break {
-            self.input.set_position(self.input.position() + 1);
-            return Ok(false);
+        let is_over = match self.frame.get(self.position()) {
+            Some(next) => *next == BREAK,
+            None => return Err(self.error("array or map is cut short")),
+        };
+        self.input.set_position(self.position() + usize::from(is_over));
+        Ok(!is_over)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many bytes of it are one value.
+    fn skipped(bytes: &[u8]) -> Result<usize, DecodeError> {
+        let frame = Bytes::copy_from_slice(bytes);
+        let mut input = Reader::new(&frame);
+        input.skip().map(|()| input.position())
+    }
+
+    #[test]
+    fn values_of_every_type_are_skipped_whole_and_nothing_behind_them() {
+        let values: [&[u8]; 16] = [
+            &[0x17],
+            &[0x1B, 1, 2, 3, 4, 5, 6, 7, 8],
+            &[0x38, 99],
+            &[0x43, 1, 2, 3],
+            &[0x5F, 0x42, 1, 2, 0x41, 3, 0xFF],
+            &[0x62, b'a', b'b'],
+            &[0x7F, 0x61, b'a', 0xFF],
+            &[0x80],
+            &[0x82, 0x81, 1, 0xA1, 2, 3],
+            &[0x82, 0x9F, 1, 0x82, 2, 3, 0xFF, 4],
+            &[0x9F, 0x9F, 0xFF, 0xBF, 1, 0x80, 0xFF, 0xFF],
+            &[0xC1, 0x1A, 1, 2, 3, 4],
+            &[0x81, 0xD8, 40, 0x81, 5],
+            &[0xF6],
+            &[0xF8, 255],
+            &[0xFB, 0, 0, 0, 0, 0, 0, 0, 0],
+        ];
+        for value in values {
+            assert_eq!(skipped(&[value, &[1, 0xFF]].concat()), Ok(value.len()), "{value:02x?}");
+            for cut in 0..value.len() {
+                assert!(skipped(&value[..cut]).is_err(), "{value:02x?} without all behind {cut}");
+            }
         }
-        Ok(true)
+    }
+
+    #[test]
+    fn what_is_no_value_is_not_skipped() {
+        for bytes in
+            [&[0xFF][..], &[0x81, 0xFF], &[0x1C], &[0x1F], &[0xDF, 1], &[0x5B, 255, 255, 255, 255, 255, 255, 255, 255]]
+        {
+            assert!(skipped(bytes).is_err(), "{bytes:02x?}");
+        }
+        let claims_more_than_there_is = [0xBB, 0x7F, 255, 255, 255, 255, 255, 255, 255, 1, 1];
+        assert!(skipped(&claims_more_than_there_is).is_err());
+    }
+
+    #[test]
+    fn depth_costs_memory_by_the_bytes_that_came_and_no_stack() {
+        for open in [0x81, 0x9F, 0xC0] {
+            assert!(skipped(&vec![open; 500_000]).is_err());
+        }
+        let deep = [vec![0x9F; 200_000], vec![0xFF; 200_000]].concat();
+        assert_eq!(skipped(&deep), Ok(deep.len()));
     }
 }

@@ -7,6 +7,9 @@ use super::{DecodeError, Known, Message, Record, read_known, read_refusals, requ
 use crate::event::Run;
 use crate::ids::*;
 use crate::limits::*;
+use alloc::string::{String, ToString};
+use alloc::vec;
+use alloc::vec::Vec;
 use bytes::Bytes;
 
 /// What this relay takes.
@@ -120,8 +123,21 @@ pub struct Verdict {
     pub sequence: Sequence,
     /// The event's tag: more than one event may claim the id.
     pub tag: Tag,
+    /// Which fate.
+    pub fate: HealFate,
+}
+
+/// What the relay can tell of a healed event. On the wire: 0, 1 ...
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HealFate {
+    /// It is in the log, or its sequence was used up: the log tells which.
+    Passed,
     /// What stands before it is not there yet: try again when it is.
-    pub gap: bool,
+    Gap,
+    /// This very event was refused.
+    Refused,
+    /// Something else has used its sequence up for certain.
+    Other,
 }
 
 /// relay -> device
@@ -204,12 +220,16 @@ pub enum Down {
     Alive,
 }
 
-/// The bytes of an `events` message before its runs. The runs follow as they were encoded once, then [`EVENTS_END`].
-pub fn events_head(stream: &StreamName, after: Offset, upto: Offset) -> Vec<u8> {
-    let mut out = Writer::new();
+/// The bytes of an `events` message before its runs, with room for `more_bytes` behind them. The runs follow as they were
+/// encoded once, then [`EVENTS_END`].
+pub fn events_head(stream: &StreamName, after: Offset, upto: Offset, more_bytes: usize) -> Vec<u8> {
+    let mut out = Writer::with_capacity(EVENTS_HEAD_BYTES_MAX + stream.as_str().len() + more_bytes);
     write_events_head(&mut out, stream, after, upto);
     out.finish()
 }
+
+/// What stands before the runs, beside the stream's name: two integers of nine bytes, and single bytes.
+const EVENTS_HEAD_BYTES_MAX: usize = 32;
 
 /// The bytes behind the runs of an `events` message: end of the list, end of the fields.
 pub const EVENTS_END: [u8; 2] = [0xFF, 0xFF];
@@ -249,7 +269,7 @@ impl Message for Down {
             }
             Down::Rejected { stream, producer, refusal } => {
                 out.array(2).u64(37).begin_map().u64(0).text(stream.as_str()).u64(1).bytes(&producer.0);
-                write_refusals(out.u64(2), std::slice::from_ref(refusal));
+                write_refusals(out.u64(2), core::slice::from_ref(refusal));
             }
             Down::Have { stream, producer, sequence, known, head } => {
                 out.array(2).u64(38).begin_map().u64(0).text(stream.as_str()).u64(1).bytes(&producer.0);
@@ -260,7 +280,7 @@ impl Message for Down {
                 out.array(2).u64(39).begin_map().u64(0).text(stream.as_str()).u64(1).u64(head.0);
                 out.u64(2).array(verdicts.len() as u64);
                 for v in verdicts {
-                    out.array(4).bytes(&v.producer.0).u64(v.sequence).bytes(&v.tag.0).bool(v.gap);
+                    out.array(4).bytes(&v.producer.0).u64(v.sequence).bytes(&v.tag.0).u64(v.fate as u64);
                 }
             }
             Down::Turn { stream, turn } => {
@@ -301,7 +321,7 @@ impl Message for Down {
                     }
                     Ok(true)
                 })?;
-                Down::Turn { stream: required(stream, input, "turn needs a stream")?, turn: turn(go) }
+                Down::Turn { stream: required(stream, input)?, turn: turn(go) }
             }
             41 => read_error(input)?,
             42 => {
@@ -348,8 +368,8 @@ fn read_welcome(input: &mut Reader<'_>) -> Result<Welcome, DecodeError> {
         }
         Ok(true)
     })?;
-    let version = required(version, input, "welcome needs a version")?;
-    let limits = required(limits, input, "welcome needs limits")?;
+    let version = required(version, input)?;
+    let limits = required(limits, input)?;
     Ok(Welcome { version, relay, subject, limits, window_bytes, time })
 }
 
@@ -376,8 +396,8 @@ fn read_subscribed(input: &mut Reader<'_>) -> Result<Subscribed, DecodeError> {
         }
         Ok(true)
     })?;
-    let stream = required(stream, input, "subscribed needs a stream")?;
-    let resume = required(resume, input, "subscribed needs resume")?;
+    let stream = required(stream, input)?;
+    let resume = required(resume, input)?;
     Ok(Subscribed { stream, epoch, head, resume, known, access, turn: turn(go) })
 }
 
@@ -406,9 +426,7 @@ fn read_snapshot(input: &mut Reader<'_>) -> Result<SnapshotPart, DecodeError> {
             4 => parts = input.u64()?,
             5 => bytes_total = input.u64()?,
             6 => input.each(RECORDS_ASKED_MAX, |input| {
-                if input.array()? != 4 {
-                    return Err(input.error("a record is an array of four"));
-                }
+                input.array_of(4)?;
                 let producer = ProducerId(input.id()?);
                 let logged = (input.u64()?, Tag(input.id()?));
                 records.push(Record { producer, logged, refused: read_refusals(input)? });
@@ -420,14 +438,14 @@ fn read_snapshot(input: &mut Reader<'_>) -> Result<SnapshotPart, DecodeError> {
         Ok(true)
     })?;
     Ok(SnapshotPart {
-        stream: required(stream, input, "snapshot needs a stream")?,
-        offset: required(offset, input, "snapshot needs an offset")?,
-        check: required(check, input, "snapshot needs a check")?,
+        stream: required(stream, input)?,
+        offset: required(offset, input)?,
+        check: required(check, input)?,
         part,
         parts,
         bytes_total,
         records,
-        bytes: required(bytes, input, "snapshot needs bytes")?,
+        bytes: required(bytes, input)?,
     })
 }
 
@@ -443,9 +461,9 @@ fn read_events(input: &mut Reader<'_>) -> Result<Events, DecodeError> {
         }
         Ok(true)
     })?;
-    let stream = required(stream, input, "events need a stream")?;
-    let after = required(after, input, "events need after")?;
-    Ok(Events { stream, after, upto: required(upto, input, "events need upto")?, runs })
+    let stream = required(stream, input)?;
+    let after = required(after, input)?;
+    Ok(Events { stream, after, upto: required(upto, input)?, runs })
 }
 
 /// `accepted`, `rejected` and `have`, which name stream and producer in the same fields.
@@ -465,14 +483,14 @@ fn read_answer(number: u64, input: &mut Reader<'_>) -> Result<Down, DecodeError>
         }
         Ok(true)
     })?;
-    let stream = required(stream, input, "an answer needs a stream")?;
-    let producer = required(producer, input, "an answer needs a producer")?;
+    let stream = required(stream, input)?;
+    let producer = required(producer, input)?;
     Ok(match number {
         36 if sequence == 0 || last < sequence || last >= 1 << 53 => {
             return Err(input.error("accepted needs ascending sequences"));
         }
         36 => Down::Accepted { stream, producer, first: sequence, last },
-        37 => Down::Rejected { stream, producer, refusal: required(refused.pop(), input, "rejected needs a refusal")? },
+        37 => Down::Rejected { stream, producer, refusal: required(refused.pop(), input)? },
         _ => Down::Have { stream, producer, sequence, known, head },
     })
 }
@@ -484,19 +502,25 @@ fn read_healed(input: &mut Reader<'_>) -> Result<Down, DecodeError> {
             0 => stream = Some(input.stream()?),
             1 => head = Some(input.offset()?),
             2 => input.each(RUNS_MAX, |input| {
-                if input.array()? != 4 {
-                    return Err(input.error("a verdict is an array of four"));
-                }
+                input.array_of(4)?;
                 let (producer, sequence) = (ProducerId(input.id()?), input.u64()?);
-                verdicts.push(Verdict { producer, sequence, tag: Tag(input.id()?), gap: input.bool()? });
+                let tag = Tag(input.id()?);
+                let fate = match input.u64()? {
+                    1 => HealFate::Gap,
+                    2 => HealFate::Refused,
+                    3 => HealFate::Other,
+                    // What a later version may tell, the log tells too.
+                    _ => HealFate::Passed,
+                };
+                verdicts.push(Verdict { producer, sequence, tag, fate });
                 Ok(())
             })?,
             _ => return Ok(false),
         }
         Ok(true)
     })?;
-    let stream = required(stream, input, "healed needs a stream")?;
-    Ok(Down::Healed { stream, head: required(head, input, "healed needs a head")?, verdicts })
+    let stream = required(stream, input)?;
+    Ok(Down::Healed { stream, head: required(head, input)?, verdicts })
 }
 
 fn read_error(input: &mut Reader<'_>) -> Result<Down, DecodeError> {
@@ -511,5 +535,5 @@ fn read_error(input: &mut Reader<'_>) -> Result<Down, DecodeError> {
         }
         Ok(true)
     })?;
-    Ok(Down::Error { stream, code: required(code, input, "error needs a code")?, retry, message })
+    Ok(Down::Error { stream, code: required(code, input)?, retry, message })
 }

@@ -5,10 +5,19 @@ use super::codec::{Reader, Writer};
 use crate::event::{Bodies, Cause, Run};
 use crate::ids::*;
 use crate::limits::{AUTHOR_BYTES_MAX, CAUSES_MAX, PUBLISH_EVENTS_MAX, RUNS_MAX};
+use alloc::vec;
+use alloc::vec::Vec;
+
+/// What the usual run has beside its contents.
+const RUN_HEAD_BYTES: usize = 96;
 
 /// The run as CBOR.
 pub fn encode_run(run: &Run) -> Vec<u8> {
-    let mut out = Writer::new();
+    let contents: usize = match &run.bodies {
+        Bodies::Contents(contents) => contents.iter().map(|content| content.len() + 5).sum(),
+        Bodies::Own(tags) => tags.len() * 9,
+    };
+    let mut out = Writer::with_capacity(contents + RUN_HEAD_BYTES);
     write_run(&mut out, run);
     out.finish()
 }
@@ -73,9 +82,7 @@ pub(super) fn read_run(input: &mut Reader<'_>) -> Result<Run, DecodeError> {
             2 => offset = input.offset()?,
             3 => author = Some(input.text(AUTHOR_BYTES_MAX)?.into()),
             4 => {
-                if input.array()? != 2 {
-                    return Err(input.error("a predecessor is an array of two"));
-                }
+                input.array_of(2)?;
                 prev = Some((input.u64()?, Tag(input.id()?)));
             }
             5 => tag_before = Tag(input.id()?),
@@ -120,9 +127,7 @@ pub(super) fn write_causes(out: &mut Writer, causes: &[Cause]) {
 pub(super) fn read_causes(input: &mut Reader<'_>) -> Result<Vec<Cause>, DecodeError> {
     let mut causes = vec![];
     input.each(CAUSES_MAX, |input| {
-        if input.array()? != 3 {
-            return Err(input.error("a cause is an array of three"));
-        }
+        input.array_of(3)?;
         let stream = StreamHash(input.id()?);
         causes.push(Cause { stream, epoch: Epoch(input.id()?), offset: input.offset()? });
         Ok(())
@@ -133,9 +138,7 @@ pub(super) fn read_causes(input: &mut Reader<'_>) -> Result<Vec<Cause>, DecodeEr
 fn read_indexed_causes(input: &mut Reader<'_>) -> Result<Vec<(u32, Vec<Cause>)>, DecodeError> {
     let mut all: Vec<(u32, Vec<Cause>)> = vec![];
     input.each(RUNS_MAX.max(PUBLISH_EVENTS_MAX), |input| {
-        if input.array()? != 2 {
-            return Err(input.error("causes are an array of index and causes"));
-        }
+        input.array_of(2)?;
         let index = u32::try_from(input.u64()?).map_err(|_| input.error("index out of range"))?;
         if all.last().is_some_and(|(last, _)| *last >= index) {
             return Err(input.error("indexes of causes must ascend"));

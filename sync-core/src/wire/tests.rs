@@ -60,7 +60,7 @@ fn ups() -> Vec<Up> {
 fn downs() -> Vec<Down> {
     let producer = ProducerId([1; 16]);
     let limits = Limits { event_bytes_max: 1, frame_bytes_max: 2, streams_max: 3 };
-    let verdict = Verdict { producer, sequence: 2, tag: Tag([1; 8]), gap: true };
+    let verdict = Verdict { producer, sequence: 2, tag: Tag([1; 8]), fate: HealFate::Gap };
     let record = Record { producer, logged: (2, Tag([1; 8])), refused: known().refused };
     let own = Run { bodies: Bodies::Own(vec![Tag([1; 8])]), needs: vec![], causes: vec![], ..run() };
     vec![
@@ -123,7 +123,7 @@ fn a_frame_may_hold_several_messages_but_not_none() {
 #[test]
 fn the_parts_of_an_events_frame_make_the_same_bytes() {
     let events = Events { stream: name(), after: Offset(16), upto: Offset(18), runs: vec![run()] };
-    let mut frame = events_head(&events.stream, events.after, events.upto);
+    let mut frame = events_head(&events.stream, events.after, events.upto, 0);
     frame.extend_from_slice(&encode_run(&events.runs[0]));
     frame.extend_from_slice(&EVENTS_END);
     assert_eq!(Bytes::from(frame), Down::Events(events).encode());

@@ -6,6 +6,9 @@ use super::{DecodeError, Message, required};
 use crate::event::{Cause, Run};
 use crate::ids::*;
 use crate::limits::*;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
 use bytes::Bytes;
 
 /// The first message: who, and which versions.
@@ -180,7 +183,7 @@ impl Message for Up {
                         true
                     })
                 })?;
-                Up::Authenticate { token: required(token, input, "authenticate needs a token")? }
+                Up::Authenticate { token: required(token, input)? }
             }
             2 => Up::Subscribe(read_subscribe(input)?),
             3 => Up::Unsubscribe { stream: read_stream(input)? },
@@ -196,8 +199,8 @@ impl Message for Up {
                     }
                     Ok(true)
                 })?;
-                let stream = required(stream, input, "applied needs a stream")?;
-                Up::Applied { stream, cursor: required(cursor, input, "applied needs a cursor")? }
+                let stream = required(stream, input)?;
+                Up::Applied { stream, cursor: required(cursor, input)? }
             }
             7 => {
                 input.fields(|_, _| Ok(false))?;
@@ -216,7 +219,7 @@ fn read_stream(input: &mut Reader<'_>) -> Result<StreamName, DecodeError> {
             true
         })
     })?;
-    required(stream, input, "a stream is missing")
+    required(stream, input)
 }
 
 fn read_hello(input: &mut Reader<'_>) -> Result<Hello, DecodeError> {
@@ -232,9 +235,9 @@ fn read_hello(input: &mut Reader<'_>) -> Result<Hello, DecodeError> {
         Ok(true)
     })?;
     Ok(Hello {
-        version_min: required(min, input, "hello needs its lowest version")?,
-        version_max: required(max, input, "hello needs its highest version")?,
-        producer: required(producer, input, "hello needs a producer")?,
+        version_min: required(min, input)?,
+        version_max: required(max, input)?,
+        producer: required(producer, input)?,
         token,
     })
 }
@@ -259,8 +262,12 @@ fn read_subscribe(input: &mut Reader<'_>) -> Result<Subscribe, DecodeError> {
         }
         Ok(true)
     })?;
-    let stream = required(stream, input, "subscribe needs a stream")?;
-    let producer = required(producer, input, "subscribe needs a producer")?;
+    let stream = required(stream, input)?;
+    let producer = required(producer, input)?;
+    if after == Offset::ZERO {
+        // Before the first event there is no log to be in, whatever was said of it.
+        (epoch, check) = (Epoch::NONE, Check::default());
+    }
     Ok(Subscribe { stream, epoch, after, check, producer, settled, records })
 }
 
@@ -309,13 +316,13 @@ fn read_publish(input: &mut Reader<'_>) -> Result<Publish, DecodeError> {
         }
         Ok(true)
     })?;
-    let first = required(first, input, "publish needs its first sequence")?;
+    let first = required(first, input)?;
     if first == 0 || first >= 1 << 53 || items.is_empty() {
         return Err(input.error("publish needs a sequence from 1 and at least one item"));
     }
     Ok(Publish {
-        stream: required(stream, input, "publish needs a stream")?,
-        producer: required(producer, input, "publish needs a producer")?,
+        stream: required(stream, input)?,
+        producer: required(producer, input)?,
         first,
         tag_before,
         origin,
@@ -330,9 +337,7 @@ fn read_item(input: &mut Reader<'_>) -> Result<Item, DecodeError> {
             0 => content = Some(input.bytes()?),
             1 => causes = read_causes(input)?,
             2 => {
-                if input.array()? != 2 {
-                    return Err(input.error("a need is an array of two"));
-                }
+                input.array_of(2)?;
                 needs = Some((input.u64()?, Tag(input.id()?)));
             }
             3 => void = Some(Tag(input.id()?)),
@@ -358,5 +363,5 @@ fn read_heal(input: &mut Reader<'_>) -> Result<Heal, DecodeError> {
         }
         Ok(true)
     })?;
-    Ok(Heal { stream: required(stream, input, "heal needs a stream")?, runs, done })
+    Ok(Heal { stream: required(stream, input)?, runs, done })
 }

@@ -1,6 +1,7 @@
 //! What is read from the log: streams that have more take turns, frame by frame, and a snapshot goes in parts.
 
 use super::*;
+use alloc::vec;
 
 /// Reads of one connection that the store has at a time.
 const READS_MAX: usize = 4;
@@ -55,7 +56,7 @@ impl Relay {
         };
         sub.waits_for = None;
         self.subscriptions.reads -= 1;
-        self.subscriptions.reserved_bytes -= std::mem::take(&mut sub.reserve_bytes);
+        self.subscriptions.reserved_bytes -= core::mem::take(&mut sub.reserve_bytes);
         match answer {
             Ok(ReadAnswer::Batch(batch)) if batch.after != sub.position => self.fail(stream),
             Ok(ReadAnswer::Batch(batch)) if batch.upto.offset() <= sub.position => {
@@ -69,7 +70,7 @@ impl Relay {
                 self.send_events(stream, batch.upto.offset(), frame, window_bytes);
             }
             Ok(ReadAnswer::Trimmed) => {
-                let records = std::iter::once(sub.producer).chain(sub.records.iter().copied()).collect();
+                let records = core::iter::once(sub.producer).chain(sub.records.iter().copied()).collect();
                 let request = Request::Snapshot { stream: stream.clone(), records };
                 let number = self.requests.ask(request, Purpose::Follow(stream.clone()), &mut self.out);
                 sub.phase = Phase::Snapshot {
@@ -121,7 +122,7 @@ impl Relay {
             part: *part as u64,
             parts: snapshot.parts.len() as u64,
             bytes_total: snapshot.parts.iter().map(|part| part.len() as u64).sum(),
-            records: if is_first { std::mem::take(&mut snapshot.records) } else { vec![] },
+            records: if is_first { core::mem::take(&mut snapshot.records) } else { vec![] },
             bytes,
         });
         *part += 1;
