@@ -5,15 +5,16 @@
 //! of our own that the log has not shown gives way.
 
 use crate::check::{Checker, Made};
-use crate::chunk::check_chunk;
+use crate::chunk::{check_chunk, check_file, is_document};
+use crate::defaults::is_of_defaults;
 use crate::document::{Document, Tip};
 use crate::error::DocumentError;
 use crate::history::Dropped;
-use crate::limits::REPLAYED_CHANGES_MAX;
+use crate::limits::{REPLAYED_CHANGES_MAX, WAITING_BYTES_MAX, WAITING_CHANGES_MAX};
 use crate::patch::{Patch, from_automerge, path_of};
 use crate::replay::Replayed;
 use automerge::legacy::{Key, ObjectId, Op, OpId};
-use automerge::{ActorId, Automerge, Change, ChangeHash, ObjId, ROOT, ReadDoc};
+use automerge::{ActorId, Automerge, Change, ChangeHash, LoadOptions, ObjId, ROOT, ReadDoc, TextEncoding};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What applying payloads did.
@@ -54,6 +55,10 @@ pub enum SkipReason {
     Malformed,
     /// Another change has its actor and sequence.
     SequenceTaken,
+    /// It depends on a change that was left out.
+    NeedsLeftOut,
+    /// Too many wait for others; it has its turn again when the document is opened from the log.
+    TooManyWait,
 }
 
 /// Changes checked and waiting for one call of `apply_changes`.
@@ -79,7 +84,7 @@ enum Place {
     Taken {
         by_pending: Option<ChangeHash>,
     },
-    Malformed,
+    LeftOut(SkipReason),
 }
 
 /// A change from a payload, and the payload's index.
@@ -103,16 +108,15 @@ impl Document {
         let mut incoming: Vec<Incoming> = std::mem::take(&mut self.waiting).into_iter().map(|c| (None, c)).collect();
         let log_end = payloads.len().saturating_sub(pending);
         for (index, payload) in payloads.iter().enumerate() {
-            match read_change(payload) {
-                Ok(change) => {
-                    if index >= log_end {
-                        self.pending.insert((change.actor_id().clone(), change.seq()), change.hash());
-                    }
-                    incoming.push((Some(index), change));
+            let Ok(changes) = read_payload(payload) else {
+                applied.skipped.push(Skipped { index: Some(index), reason: SkipReason::Malformed, hash: None });
+                continue;
+            };
+            for change in changes {
+                if index >= log_end {
+                    self.pending.insert((change.actor_id().clone(), change.seq()), change.hash());
                 }
-                Err(_) => {
-                    applied.skipped.push(Skipped { index: Some(index), reason: SkipReason::Malformed, hash: None });
-                }
+                incoming.push((Some(index), change));
             }
         }
         let replays = wants_patches && incoming.len() <= REPLAYED_CHANGES_MAX;
@@ -125,9 +129,23 @@ impl Document {
             }
         }
         self.flush(&mut batch, wants_patches, &mut applied)?;
-        self.waiting = incoming.into_iter().map(|(_, change)| change).collect();
-        applied.waiting = self.waiting.len();
+        self.wait(incoming, &mut applied);
         Ok(applied)
+    }
+
+    /// Keeps what waits for others, the oldest first, as far as there is room.
+    fn wait(&mut self, waiting: Vec<Incoming>, applied: &mut Applied) {
+        let mut bytes = 0;
+        for (index, change) in waiting {
+            bytes += change.raw_bytes().len();
+            if self.waiting.len() < WAITING_CHANGES_MAX && bytes <= WAITING_BYTES_MAX {
+                self.waiting.push(change);
+            } else {
+                let (reason, hash) = (SkipReason::TooManyWait, Some(change.hash()));
+                applied.skipped.push(Skipped { index, reason, hash });
+            }
+        }
+        applied.waiting = self.waiting.len();
     }
 
     /// Takes each change in turn; gives back those that wait for others.
@@ -142,7 +160,6 @@ impl Document {
     ) -> Result<Vec<Incoming>, DocumentError> {
         let mut waiting = Vec::new();
         for (index, change) in incoming {
-            let hash = Some(change.hash());
             let from_log = index.is_none_or(|index| index < log_end);
             let mut place = self.place(&change, batch);
             if let Place::Taken { by_pending: Some(pending) } = place
@@ -160,10 +177,8 @@ impl Document {
                 // Handed out before, and on its way.
                 Place::Held => self.unsent.retain(|first| first.hash() != change.hash()),
                 Place::Waits => waiting.push((index, change)),
-                Place::Taken { .. } => {
-                    applied.skipped.push(Skipped { index, reason: SkipReason::SequenceTaken, hash });
-                }
-                Place::Malformed => applied.skipped.push(Skipped { index, reason: SkipReason::Malformed, hash }),
+                Place::Taken { .. } => self.leave_out(index, &change, SkipReason::SequenceTaken, applied),
+                Place::LeftOut(reason) => self.leave_out(index, &change, reason, applied),
                 Place::Ready(operations) if replays && batch.changes.is_empty() => {
                     self.replay_or_queue(change, &operations, batch, applied)?;
                 }
@@ -171,6 +186,13 @@ impl Document {
             }
         }
         Ok(waiting)
+    }
+
+    /// It will never be part of this document, and nothing that depends on it.
+    fn leave_out(&mut self, index: Option<usize>, change: &Change, reason: SkipReason, applied: &mut Applied) {
+        self.left_out.insert(change.hash());
+        self.spoilt.insert(change.actor_id().clone());
+        applied.skipped.push(Skipped { index, reason, hash: Some(change.hash()) });
     }
 
     fn replay_or_queue(
@@ -210,7 +232,13 @@ impl Document {
         let next = tip.map_or(1, |tip| tip.seq + 1);
         if change.seq() < next {
             let by_pending = self.pending.get(&(actor.clone(), change.seq())).copied();
-            return Place::Taken { by_pending: by_pending.filter(|pending| *pending != hash) };
+            // A first change says the same everywhere: where another one came in its place, devices would differ.
+            return Place::Taken {
+                by_pending: by_pending.filter(|pending| *pending != hash && !is_of_defaults(actor)),
+            };
+        }
+        if change.deps().iter().any(|dep| self.left_out.contains(dep)) {
+            return Place::LeftOut(SkipReason::NeedsLeftOut);
         }
         let missing = change.deps().iter().any(|dep| !batch.hashes.contains(dep) && !self.holds(dep));
         if missing || change.seq() > next {
@@ -226,7 +254,11 @@ impl Document {
             author_max_op: tip.map_or(0, |tip| tip.max_op),
         };
         let knows = |actor: &ActorId| tips.contains_key(actor) || batch_tips.contains_key(actor);
-        if checker.check(change, &operations, knows).is_some() { Place::Ready(operations) } else { Place::Malformed }
+        if checker.check(change, &operations, knows).is_some() {
+            Place::Ready(operations)
+        } else {
+            Place::LeftOut(SkipReason::Malformed)
+        }
     }
 
     /// The log has shown a change that we hold.
@@ -330,4 +362,25 @@ pub fn read_change(payload: &[u8]) -> Result<Change, DocumentError> {
     let change = Change::try_from(payload).map_err(|_| DocumentError::Malformed("no Automerge change"))?;
     // Automerge computes the hash of what it read and leaves the chunk's own checksum, its first bytes, unread.
     if change.hash().0[..4] == payload[4..8] { Ok(change) } else { Err(DocumentError::Malformed("a wrong checksum")) }
+}
+
+/// The changes of a payload: one, or those of a whole document in an order in which they can be applied.
+pub(crate) fn read_payload(payload: &[u8]) -> Result<Vec<Change>, DocumentError> {
+    if is_document(payload) { changes_of(payload) } else { Ok(vec![read_change(payload)?]) }
+}
+
+/// The changes of an Automerge file, in an order in which they can be applied.
+///
+/// Automerge panics on some files that no Automerge has written, and only it can tell which. Where a panic cannot be
+/// caught, as in WebAssembly, a file from outside is read in an instance of its own.
+pub fn changes_of(file: &[u8]) -> Result<Vec<Change>, DocumentError> {
+    check_file(file)?;
+    let read = || {
+        let options = LoadOptions::new().text_encoding(TextEncoding::Utf16CodeUnit);
+        Automerge::load_with_options(file, options).map(|doc| doc.get_changes(&[]))
+    };
+    match std::panic::catch_unwind(read) {
+        Ok(Ok(changes)) => Ok(changes),
+        _ => Err(DocumentError::Malformed("no Automerge document")),
+    }
 }

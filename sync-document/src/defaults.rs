@@ -24,6 +24,11 @@ const FIRST_ACTOR: [u8; 16] = [0; 16];
 /// must win over nobody.
 const DEFAULT_PREFIX: [u8; 4] = [0; 4];
 
+/// Whether an actor is one of first changes, the fixed one's included. No page's is, but for one in 2^32.
+pub fn is_of_defaults(actor: &ActorId) -> bool {
+    actor.to_bytes().starts_with(&DEFAULT_PREFIX)
+}
+
 /// The fixed first change, then one for each key.
 pub(crate) fn first_changes(defaults: &Defaults) -> Result<Vec<Change>, DocumentError> {
     let mut changes = vec![fixed_change()?];

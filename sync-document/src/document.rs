@@ -8,10 +8,9 @@ use crate::recorder::Operation;
 use crate::value::{Value, read};
 use automerge::legacy::OpId;
 use automerge::{
-    ActorId, AutoCommit, Automerge, Change, ChangeHash, Cursor, LoadOptions, ObjId, ObjType, Prop, ROOT, ReadDoc,
-    ScalarValue, TextEncoding,
+    ActorId, AutoCommit, Change, ChangeHash, Cursor, ObjId, ObjType, Prop, ROOT, ReadDoc, ScalarValue, TextEncoding,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// An Automerge document with what it takes to apply the changes of a log to it.
 ///
@@ -32,6 +31,10 @@ pub struct Document {
     pub(crate) unsent: Vec<Change>,
     /// Changes whose dependencies are not here yet.
     pub(crate) waiting: Vec<Change>,
+    /// Changes that will never be part of this document.
+    pub(crate) left_out: BTreeSet<ChangeHash>,
+    /// Their actors.
+    pub(crate) spoilt: BTreeSet<ActorId>,
     /// What the open change was recorded from, to do it again when a later edit of it fails.
     pub(crate) recorded: Vec<Vec<Operation>>,
     /// Which list or text an element is in.
@@ -55,9 +58,7 @@ pub struct Opening<'a> {
     pub actor: [u8; 16],
     /// What a new document contains.
     pub defaults: Defaults,
-    /// A saved document on top of which the payloads come.
-    pub file: Option<&'a [u8]>,
-    /// Payloads of the log in its order, then own ones that it has not shown.
+    /// Payloads of the log in its order, then own ones that it has not shown. Each is a change or a whole document.
     pub payloads: Vec<&'a [u8]>,
     /// How many at the end are such own ones.
     pub pending: usize,
@@ -75,14 +76,10 @@ pub struct Conflict {
 }
 
 impl Document {
-    /// Opens a document. Payloads that cannot be applied are told in [`Applied::skipped`]; a broken file is an error.
+    /// Opens a document. Payloads that cannot be applied are told in [`Applied::skipped`].
     pub fn open(opening: &Opening<'_>) -> Result<(Self, Applied), DocumentError> {
         let actor = ActorId::from(&opening.actor);
-        let mut doc = match opening.file {
-            None => AutoCommit::new_with_encoding(TextEncoding::Utf16CodeUnit),
-            Some(file) => load(file)?,
-        };
-        doc.set_actor(actor.clone());
+        let doc = AutoCommit::new_with_encoding(TextEncoding::Utf16CodeUnit).with_actor(actor.clone());
         let mut document = Self {
             doc,
             actor,
@@ -91,16 +88,15 @@ impl Document {
             pending: BTreeMap::new(),
             unsent: Vec::new(),
             waiting: Vec::new(),
+            left_out: BTreeSet::new(),
+            spoilt: BTreeSet::new(),
             recorded: Vec::new(),
             elements: Elements::default(),
             replays: true,
         };
-        document.count_all();
         // The first changes are there before anything that is written here, and only then: what the log brings of
         // them is the same bytes.
         document.unsent = first_changes(&opening.defaults)?;
-        let tips = &document.tips;
-        document.unsent.retain(|change| !tips.contains_key(change.actor_id()));
         let first = document.unsent.clone();
         document.apply_checked(first)?;
         let applied = document.apply_all(&opening.payloads, opening.pending, false)?;
@@ -133,6 +129,20 @@ impl Document {
     /// The actor of this page's changes. A change of its own that had to leave the document ends its use.
     pub fn actor(&self) -> &ActorId {
         &self.actor
+    }
+
+    /// Writes under this actor from now on, unless one of its sequences is in doubt here: a change of it was left out, or
+    /// waits for others. The caller sees to it that nobody else writes under it, and that all of its changes have come.
+    pub fn take_actor(&mut self, actor: [u8; 16]) -> bool {
+        debug_assert!(!self.is_uncommitted());
+        let actor = ActorId::from(&actor);
+        let waits = self.waiting.iter().any(|change| *change.actor_id() == actor);
+        if waits || self.spoilt.contains(&actor) {
+            return false;
+        }
+        self.doc.set_actor(actor.clone());
+        self.actor = actor;
+        true
     }
 
     /// The whole content, uncommitted edits included.
@@ -254,18 +264,4 @@ impl Document {
         debug_assert!(!self.is_uncommitted());
         self.doc.save()
     }
-}
-
-/// Reads an Automerge file.
-pub(crate) fn load(file: &[u8]) -> Result<AutoCommit, DocumentError> {
-    let options = || LoadOptions::new().text_encoding(TextEncoding::Utf16CodeUnit);
-    AutoCommit::load_with_options(file, options()).map_err(|_| DocumentError::Malformed("no Automerge document"))
-}
-
-/// The changes of an Automerge file, in an order in which they can be applied.
-pub(crate) fn changes_of(file: &[u8]) -> Result<Vec<Change>, DocumentError> {
-    let options = LoadOptions::new().text_encoding(TextEncoding::Utf16CodeUnit);
-    let doc =
-        Automerge::load_with_options(file, options).map_err(|_| DocumentError::Malformed("no Automerge document"))?;
-    Ok(doc.get_changes(&[]))
 }

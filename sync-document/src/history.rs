@@ -1,14 +1,15 @@
 //! The past: heads, views, differences, and documents without some of their changes.
 
-use crate::batch::Applied;
-use crate::document::{Document, changes_of};
+use crate::batch::{Applied, read_change, read_payload};
+use crate::defaults::first_changes;
+use crate::document::{Document, Opening};
 use crate::elements::Elements;
 use crate::error::DocumentError;
 use crate::patch::{Patch, from_automerge};
 use crate::recorder::Committed;
 use crate::value::{Value, read};
 use automerge::{ActorId, AutoCommit, Change, ChangeHash, ObjType, ROOT, TextEncoding};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One change of the history.
 #[derive(Debug, Clone, PartialEq)]
@@ -148,9 +149,39 @@ impl Document {
         Ok(old)
     }
 
-    /// Merges an Automerge file, of this document's history or of another.
-    pub fn import(&mut self, file: &[u8]) -> Result<Imported, DocumentError> {
-        let mut changes = changes_of(file)?;
+    /// The edits of a change that is in no document, on the document as its author had it. `payloads` hold what it was made
+    /// on top of, among others; `Malformed` if they lack some of that.
+    pub fn edits_of(payload: &[u8], payloads: &[&[u8]]) -> Result<Vec<Patch>, DocumentError> {
+        let change = read_change(payload)?;
+        let mut known: BTreeMap<ChangeHash, Change> = BTreeMap::new();
+        for other in payloads.iter().flat_map(|payload| read_payload(payload).unwrap_or_default()) {
+            known.insert(other.hash(), other);
+        }
+        known.extend(first_changes(&Vec::new())?.into_iter().map(|first| (first.hash(), first)));
+        // Only those: another one may have the sequence of one of them.
+        let mut chosen = vec![change.clone()];
+        let mut missing = change.deps().to_vec();
+        while let Some(hash) = missing.pop() {
+            if let Some(dependency) = known.remove(&hash) {
+                missing.extend_from_slice(dependency.deps());
+                chosen.push(dependency);
+            }
+        }
+        // Dependencies stand behind what needs them, mostly.
+        let payloads = chosen.iter().rev().map(Change::raw_bytes).collect();
+        let (mut document, _) = Document::open(&Opening { payloads, ..Opening::default() })?;
+        if !document.holds(&change.hash()) {
+            return Err(DocumentError::Malformed("what this change was made on top of is not here"));
+        }
+        document.diff(change.deps(), &[change.hash()])
+    }
+
+    /// Merges an Automerge file, or changes of one, of this document's history or of another.
+    pub fn import(&mut self, payloads: &[&[u8]]) -> Result<Imported, DocumentError> {
+        let mut changes = Vec::new();
+        for payload in payloads {
+            changes.append(&mut read_payload(payload)?);
+        }
         changes.retain(|change| !self.holds(&change.hash()));
         let payloads: Vec<&[u8]> = changes.iter().map(Change::raw_bytes).collect();
         let applied = self.apply_all(&payloads, payloads.len(), true)?;

@@ -41,8 +41,8 @@ mod text_diff;
 mod value;
 
 pub use automerge;
-pub use batch::{Applied, SkipReason, Skipped, read_change};
-pub use defaults::Defaults;
+pub use batch::{Applied, SkipReason, Skipped, changes_of, read_change};
+pub use defaults::{Defaults, is_of_defaults};
 pub use document::{Conflict, Document, Opening};
 pub use error::DocumentError;
 pub use history::{Dropped, HistoryEntry, Imported, Without};

@@ -4,6 +4,25 @@
 /// characters, which is over any relay's limit for an event anyway.
 pub const CHANGE_OPERATIONS_MAX: usize = 500_000;
 
+/// Bytes of an Automerge file, as it is and with its columns inflated. What is larger does not open in a page anyway.
+pub const FILE_BYTES_MAX: usize = 64 << 20;
+
+/// See [`FILE_BYTES_MAX`].
+pub const FILE_INFLATED_BYTES_MAX: usize = 256 << 20;
+
+/// Changes and operations of an Automerge file: an operation takes about a hundred bytes of a page's memory.
+pub const FILE_CHANGES_MAX: u64 = 1_000_000;
+
+/// See [`FILE_CHANGES_MAX`].
+pub const FILE_OPERATIONS_MAX: u64 = 8_000_000;
+
+/// Changes that wait for others which they depend on, and their bytes. A log that was lost may be healed in any order of
+/// its authors, so many may wait for a while; what waits beyond this is left out until the document is opened again.
+pub const WAITING_CHANGES_MAX: usize = 100_000;
+
+/// See [`WAITING_CHANGES_MAX`].
+pub const WAITING_BYTES_MAX: usize = 32 << 20;
+
 /// How deep objects nest. What lies deeper is not shown, and cannot be written: a snapshot is built by recursion.
 pub const DEPTH_MAX: usize = 64;
 

@@ -101,10 +101,10 @@ fn a_late_default_never_beats_a_user() {
         // The newer build writes too, so that its default reaches the old one.
         let made = put(&mut new, "another", NewValue::Map);
         let log = old.export();
-        new.import(&log).expect("merges");
+        new.import(&[&log]).expect("merges");
         old.apply(&payloads(&made)).expect("applies");
         let reopened =
-            Opening { actor: random.actor(), defaults: new_defaults, file: Some(&log), ..Opening::default() };
+            Opening { actor: random.actor(), defaults: new_defaults, payloads: vec![&log], ..Opening::default() };
         let (reopened, _) = Document::open(&reopened).expect("opens");
         for document in [&old, &new, &reopened] {
             let shown = match document.child(&ROOT, &key("status"), None) {

@@ -2,8 +2,10 @@
 
 mod world;
 
+use flate2::{Compression, write::DeflateEncoder};
+use std::io::Write;
 use sync_document::automerge::{ExpandedChange, ObjType, ScalarValue, legacy};
-use sync_document::{Document, Opening, SkipReason, automerge::Change, read_change};
+use sync_document::{Document, DocumentError, Opening, SkipReason, automerge::Change, changes_of, read_change};
 use world::{Device, Random, defaults, key};
 
 /// A device with some history, and all its changes.
@@ -24,7 +26,7 @@ fn still_a_document(document: &mut Document, random: &mut Random, about: &str) {
     document.record(vec![operation]).unwrap_or_else(|error| panic!("{about}: {error}"));
     document.commit(0, None).unwrap_or_else(|error| panic!("{about}: {error}"));
     let file = document.export();
-    let opening = Opening { actor: random.actor(), defaults: defaults(), file: Some(&file), ..Opening::default() };
+    let opening = Opening { actor: random.actor(), defaults: defaults(), payloads: vec![&file], ..Opening::default() };
     let (reopened, _) = Document::open(&opening).unwrap_or_else(|error| panic!("{about}: {error}"));
     assert_eq!(reopened.value(), document.value(), "{about}");
 }
@@ -142,6 +144,103 @@ fn bend(change: &mut ExpandedChange, other: &ExpandedChange, random: &mut Random
         11 => change.seq = random.below(4) as u64,
         _ => change.start_op = (start + random.next() % (1 << (random.below(40)))).try_into().expect("not zero"),
     }
+}
+
+/// Whole files, bent in the body with the checksum made right again.
+#[test]
+fn bent_files_with_a_right_checksum_are_errors() {
+    let mut device = history(8);
+    let file = device.document.export();
+    let mut random = Random(9);
+    let mut refused = 0;
+    for round in 0..4000 {
+        let mut bytes = file.clone();
+        for _ in 0..=random.below(3) {
+            let place = 12 + random.below(bytes.len() - 12);
+            bytes[place] = if random.chance(2) { random.next() as u8 } else { bytes[place] ^ (1 << random.below(8)) };
+        }
+        let hash = sha256(&bytes[8..]);
+        bytes[4..8].copy_from_slice(&hash[..4]);
+        let opening = Opening { actor: [6; 16], defaults: defaults(), ..Opening::default() };
+        let (mut document, _) = Document::open(&opening).expect("opens");
+        match document.import(&[&bytes]) {
+            Ok(_) => still_a_document(&mut document, &mut random, &format!("round {round}")),
+            Err(error) => {
+                assert!(matches!(error, DocumentError::Malformed(_) | DocumentError::TooLarge(_)), "{error}");
+                refused += 1;
+            }
+        }
+    }
+    assert!(refused > 1000, "{refused} refused");
+}
+
+/// A file whose columns inflate without end, one with too many rows, and one that is too large are refused before Automerge
+/// sees them.
+#[test]
+fn a_small_file_does_not_make_much_work() {
+    let mut deflater = DeflateEncoder::new(Vec::new(), Compression::best());
+    for _ in 0..300 {
+        deflater.write_all(&vec![0; 1 << 20]).expect("into memory");
+    }
+    let bomb = deflater.finish().expect("into memory");
+    // 2^40 rows of one value.
+    let long = [0x80, 0x80, 0x80, 0x80, 0x80, 0x20, 0x01].to_vec();
+    for (specification, column) in [(21 | 8, bomb), (21, long)] {
+        let mut body = vec![1, 2, 7, 7, 0, 0, 1, specification];
+        unsigned(column.len(), &mut body);
+        body.extend(column);
+        let mut bytes = vec![0x85, 0x6f, 0x4a, 0x83, 0, 0, 0, 0, 0];
+        unsigned(body.len(), &mut bytes);
+        bytes.extend(body);
+        let hash = sha256(&bytes[8..]);
+        bytes[4..8].copy_from_slice(&hash[..4]);
+        let start = std::time::Instant::now();
+        assert_eq!(changes_of(&bytes), Err(DocumentError::Malformed("no Automerge document, or one over the limits")));
+        assert!(start.elapsed().as_secs() < 20);
+    }
+    let too_large = vec![0; sync_document::limits::FILE_BYTES_MAX + 1];
+    assert_eq!(changes_of(&too_large), Err(DocumentError::TooLarge("an Automerge file")));
+}
+
+/// Changes whose dependencies never come wait within a bound, and what came before it is not disturbed.
+#[test]
+fn what_waits_is_bounded() {
+    let mut device = Device::new([1; 16]);
+    let mut random = Random(10);
+    device.edit(&mut random);
+    device.commit();
+    let first = device.log.len();
+    let mut bytes = vec![7; 400 * 1024];
+    let waiting = 2 + sync_document::limits::WAITING_BYTES_MAX / bytes.len();
+    for round in 0..=waiting {
+        bytes[0] = round as u8;
+        let value = sync_document::NewValue::Scalar(ScalarValue::Bytes(bytes.clone()));
+        let target = sync_document::Target::Object(sync_document::automerge::ROOT);
+        device.document.record(vec![sync_document::Operation::Put(target, key("x"), value)]).expect("recorded");
+        let commit = device.document.commit(round as i64, None).expect("commits").expect("a change");
+        device.log.push(commit.change.bytes);
+    }
+    let (mut document, _) = Document::open(&Opening { actor: [2; 16], ..Opening::default() }).expect("opens");
+    let orphans: Vec<&[u8]> = device.log[first + 1..].iter().map(Vec::as_slice).collect();
+    let applied = document.apply(&orphans).expect("an answer");
+    assert!(applied.skipped.iter().all(|skipped| skipped.reason == SkipReason::TooManyWait));
+    assert_eq!(applied.waiting + applied.skipped.len(), orphans.len());
+    assert!(!applied.skipped.is_empty() && applied.waiting > 10);
+    // Opened from the log, where all is there, nothing is missing.
+    let payloads = device.log.iter().map(Vec::as_slice).collect();
+    let (document, applied) =
+        Document::open(&Opening { actor: [2; 16], payloads, ..Opening::default() }).expect("opens");
+    assert_eq!((applied.waiting, applied.skipped.len()), (0, 0));
+    assert_eq!(document.value(), device.document.value());
+}
+
+/// LEB128.
+fn unsigned(mut value: usize, into: &mut Vec<u8>) {
+    while value > 0x7f {
+        into.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    into.push(value as u8);
 }
 
 /// Runs of columns that stand for billions of operations are seen before anyone counts them.

@@ -3,7 +3,7 @@
 mod world;
 
 use sync_document::automerge::{Change, ScalarValue};
-use sync_document::{Document, NewValue, Opening, Operation, Target, read_change};
+use sync_document::{Action, Document, NewValue, Opening, Operation, SkipReason, Target, read_change};
 use world::{Device, Random, defaults, key, root};
 
 fn put(name: &str, value: &str) -> Operation {
@@ -115,9 +115,11 @@ fn clones_with_one_actor_break_nothing() {
         clone.record(typed(&format!("clone {word} ")));
         clone.commit();
     }
+    clone.record(typed("clone c "));
+    clone.commit();
     // The log took Ann's first.
     let applied = clone.apply(&ann.log);
-    assert_eq!(applied.displaced.len(), 2);
+    assert_eq!(applied.displaced.len(), 3);
     assert!(applied.skipped.is_empty());
     clone.check("after giving way");
     assert_ne!(clone.document.actor().to_bytes(), [1; 16]);
@@ -125,13 +127,26 @@ fn clones_with_one_actor_break_nothing() {
     let log = ann.log.clone();
     assert_eq!(ann.apply(&log), sync_document::Applied::default());
     reader.apply(&log);
-    let late: Vec<Vec<u8>> = clone.log[clone.log.len() - 2..].to_vec();
+    let late: Vec<Vec<u8>> = clone.log[clone.log.len() - 3..].to_vec();
     for device in [&mut ann, &mut reader, &mut clone] {
         let applied = device.apply(&late[..1]);
         assert_eq!(applied.skipped.len(), 1, "the sequence is taken");
         device.check("after the clone's own change");
     }
-    // Its edits are made again under the new actor.
+    // What was made on top of it can never be applied either, and nobody waits for that.
+    for device in [&mut ann, &mut reader, &mut clone] {
+        let applied = device.apply(&late[1..]);
+        let reasons: Vec<_> = applied.skipped.iter().map(|skipped| skipped.reason).collect();
+        assert_eq!((reasons, applied.waiting), (vec![SkipReason::SequenceTaken, SkipReason::NeedsLeftOut], 0));
+        assert!(!device.document.take_actor([1; 16]), "its sequences are in doubt");
+        assert!(device.document.take_actor([3; 16]));
+    }
+    // Its edits can be read, though a document with the log's changes in it has no room for them.
+    let all: Vec<&[u8]> = log.iter().chain(&late).map(Vec::as_slice).collect();
+    let edits = Document::edits_of(&late[2], &all).expect("all of it is here");
+    assert!(matches!(&edits[0].action, Action::Splice(text) if text == "clone c "), "{edits:?}");
+    assert!(Document::edits_of(&late[2], &all[..log.len()]).is_err());
+    // They are made again under the new actor.
     clone.record(typed("clone again "));
     clone.commit();
     let again = clone.log.last().expect("some").clone();
@@ -139,4 +154,31 @@ fn clones_with_one_actor_break_nothing() {
         assert_eq!(device.apply(std::slice::from_ref(&again)).replayed, 1);
         assert_eq!(device.document.value(), clone.document.value());
     }
+}
+
+/// A page takes an actor that an earlier page of its device wrote under, and goes on with its numbers.
+#[test]
+fn a_leased_actor_goes_on_where_it_was_left() {
+    let leased = [7; 16];
+    let mut log: Vec<Vec<u8>> = Vec::new();
+    let page = |number: u8, log: &[Vec<u8>], pending: usize| {
+        let payloads = log.iter().map(Vec::as_slice).collect();
+        let opening = Opening { actor: [number; 16], defaults: defaults(), payloads, pending };
+        Document::open(&opening).expect("opens").0
+    };
+    for number in 1..=3 {
+        let mut document = page(number, &log, 0);
+        assert!(document.take_actor(leased));
+        document.record(vec![put("title", &format!("page {number}"))]).expect("recorded");
+        let commit = document.commit(0, None).expect("commits").expect("a change");
+        log.extend(commit.first.iter().chain([&commit.change]).map(|change| change.bytes.clone()));
+    }
+    let own =
+        log.iter().map(|bytes| read_change(bytes).expect("a change")).filter(|c| c.actor_id().to_bytes() == leased);
+    assert_eq!(own.map(|change| change.seq()).collect::<Vec<_>>(), [1, 2, 3]);
+    // Its second change is here and what that was made on top of is not: what comes next would be its second once more.
+    let last = log.len() - 1;
+    let mut document = page(9, &log[last..], 0);
+    assert!(!document.take_actor(leased));
+    assert_eq!(document.actor().to_bytes(), [9; 16]);
 }

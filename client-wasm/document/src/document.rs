@@ -2,7 +2,7 @@
 
 use crate::{from_js, to_js};
 use js_sys::{Array, Uint8Array};
-use sync_document::{Applied, Document, DocumentError, Opening, read_change};
+use sync_document::{Applied, Document, DocumentError, Opening, changes_of, is_of_defaults, read_change};
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsError, JsValue};
 
@@ -18,22 +18,15 @@ pub struct WasmDocument {
 
 #[wasm_bindgen(js_class = Document)]
 impl WasmDocument {
-    /// Opens a document: 16 bytes of actor, encoded defaults, a saved file or nothing, payloads, and how many of them at
-    /// the end are own ones that the log has not shown.
+    /// Opens a document: 16 bytes of actor, encoded defaults, payloads, and how many of them at the end are own ones that
+    /// the log has not shown.
     #[wasm_bindgen(constructor)]
-    pub fn new(
-        actor: &[u8],
-        defaults: &Array,
-        file: Option<Vec<u8>>,
-        payloads: &Array,
-        pending: usize,
-    ) -> Result<WasmDocument> {
-        let actor = actor.try_into().map_err(|_| JsError::new("an actor has 16 bytes"))?;
+    pub fn new(actor: &[u8], defaults: &Array, payloads: &Array, pending: usize) -> Result<WasmDocument> {
+        let actor = actor_of(actor)?;
         let payloads = from_js::payloads(payloads);
         let opening = Opening {
             actor,
             defaults: from_js::defaults(defaults).map_err(to_js::error)?,
-            file: file.as_deref(),
             payloads: payloads.iter().map(Vec::as_slice).collect(),
             pending,
         };
@@ -90,6 +83,12 @@ impl WasmDocument {
         let payloads = from_js::payloads(payloads);
         let payloads: Vec<&[u8]> = payloads.iter().map(Vec::as_slice).collect();
         Ok(to_js::applied(&self.document.apply(&payloads).map_err(to_js::error)?))
+    }
+
+    /// Writes under this actor from now on. False, and not done, where its numbers are in doubt.
+    #[wasm_bindgen(js_name = takeActor)]
+    pub fn take_actor(&mut self, actor: &[u8]) -> Result<bool> {
+        Ok(self.document.take_actor(actor_of(actor)?))
     }
 
     /// Takes changes out: `[patches, dropped]`.
@@ -180,19 +179,40 @@ impl WasmDocument {
         Uint8Array::from(&self.document.export()[..])
     }
 
-    /// Merges an Automerge file: `[applied, [[hash, bytes]]]`.
-    #[wasm_bindgen(js_name = importFile)]
-    pub fn import_file(&mut self, file: &[u8]) -> Result<Array> {
-        let imported = self.document.import(file).map_err(to_js::error)?;
+    /// Merges the changes of an Automerge file: `[applied, [[hash, bytes]]]`.
+    pub fn import(&mut self, changes: &Array) -> Result<Array> {
+        let changes = from_js::payloads(changes);
+        let changes: Vec<&[u8]> = changes.iter().map(Vec::as_slice).collect();
+        let imported = self.document.import(&changes).map_err(to_js::error)?;
         let changes = imported.changes.iter().map(to_js::committed).collect::<Array>();
         Ok(Array::of2(&to_js::applied(&imported.applied), &changes))
     }
 
-    /// `[hash, actor]` of a payload, or nothing if it is no change.
+    /// The changes of an Automerge file, each as a payload. A file from outside may trap: see [`changes_of`].
+    #[wasm_bindgen(js_name = changesOf)]
+    pub fn changes_of(file: &[u8]) -> Result<Array> {
+        let changes = changes_of(file).map_err(to_js::error)?;
+        Ok(changes.iter().map(|change| JsValue::from(Uint8Array::from(change.raw_bytes()))).collect())
+    }
+
+    /// The edits of a change that is in no document; `payloads` hold what it was made on top of.
+    #[wasm_bindgen(js_name = editsOf)]
+    pub fn edits_of(payload: &[u8], payloads: &Array) -> Result<Array> {
+        let payloads = from_js::payloads(payloads);
+        let payloads: Vec<&[u8]> = payloads.iter().map(Vec::as_slice).collect();
+        Ok(to_js::patches(&Document::edits_of(payload, &payloads).map_err(to_js::error)?))
+    }
+
+    /// `[hash, actor, is a first change]` of a payload, or nothing if it is no change.
     pub fn inspect(payload: &[u8]) -> Option<Array> {
         let change = read_change(payload).ok()?;
-        Some(Array::of2(&to_js::hash(&change.hash()), &change.actor_id().to_string().into()))
+        let (hash, actor) = (to_js::hash(&change.hash()), change.actor_id());
+        Some(Array::of3(&hash, &actor.to_string().into(), &is_of_defaults(actor).into()))
     }
+}
+
+fn actor_of(bytes: &[u8]) -> Result<[u8; 16]> {
+    Ok(bytes.try_into().map_err(|_| JsError::new("an actor has 16 bytes"))?)
 }
 
 type Place = (

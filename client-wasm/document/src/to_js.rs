@@ -127,6 +127,8 @@ fn skipped(skipped: &Skipped) -> Array {
     let reason = match skipped.reason {
         SkipReason::Malformed => "malformed",
         SkipReason::SequenceTaken => "sequence-taken",
+        SkipReason::NeedsLeftOut => "needs-left-out",
+        SkipReason::TooManyWait => "too-many-wait",
     };
     let index = skipped.index.map_or(JsValue::from(-1.0), |index| JsValue::from(index as f64));
     Array::of3(&index, &reason.into(), &skipped.hash.as_ref().map_or(JsValue::NULL, hash))
