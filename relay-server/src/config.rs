@@ -1,5 +1,6 @@
 //! What a relay can be told, by flags or by the environment.
 
+use crate::addresses::AddressLimits;
 use clap::Args;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -20,6 +21,8 @@ pub struct Config {
     pub validator: Arc<dyn Validator>,
     /// WebSockets at a time.
     pub connections_max: u32,
+    /// What one client address may have.
+    pub address_limits: AddressLimits,
     /// Streams that one connection may follow.
     pub streams_max: u64,
     /// Content of one event, in bytes.
@@ -38,6 +41,7 @@ impl Default for Config {
             is_loopback: true,
             validator: Arc::new(TakeAll),
             connections_max: 10_000,
+            address_limits: AddressLimits::default(),
             streams_max: STREAMS_PER_CONNECTION_MAX as u64,
             event_bytes_max: EVENT_BYTES_MAX as u64,
             drain_ms_max: 10_000,
@@ -73,6 +77,14 @@ pub struct Flags {
     #[arg(long, env = "TIDELOG_CONNECTIONS_MAX", default_value_t = 10_000, value_name = "NUMBER",
         value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub connections_max: u32,
+    /// Connections at a time of one client address (of IPv6: its first 64 bits); 0: no limit. Behind a proxy all clients
+    /// have the proxy's address [default: no limit on a loopback address, else 256]
+    #[arg(long, env = "TIDELOG_CONNECTIONS_PER_ADDRESS_MAX", value_name = "NUMBER")]
+    pub connections_per_address_max: Option<u32>,
+    /// Of these, at most so many that have not yet said who they are, page loads among them; 0: no limit
+    /// [default: no limit on a loopback address, else 64]
+    #[arg(long, env = "TIDELOG_HANDSHAKES_PER_ADDRESS_MAX", value_name = "NUMBER")]
+    pub handshakes_per_address_max: Option<u32>,
     /// Streams that one connection may follow
     #[arg(long, env = "TIDELOG_STREAMS_MAX", default_value_t = STREAMS_PER_CONNECTION_MAX as u64, value_name = "NUMBER",
         value_parser = clap::value_parser!(u64).range(1..=STREAMS_PER_CONNECTION_MAX as u64))]
@@ -105,6 +117,17 @@ pub enum LogFormat {
 }
 
 impl Flags {
+    fn address_limits(&self) -> AddressLimits {
+        let limit = |told: Option<u32>, usual: u32| {
+            let usual = if self.listen.ip().is_loopback() { 0 } else { usual };
+            Some(told.unwrap_or(usual)).filter(|max| *max > 0)
+        };
+        AddressLimits {
+            sockets_max: limit(self.connections_per_address_max, 256),
+            strangers_max: limit(self.handshakes_per_address_max, 64),
+        }
+    }
+
     /// What [`run`](crate::run) needs of them.
     pub fn config(&self, validator: Arc<dyn Validator>) -> Config {
         Config {
@@ -113,6 +136,7 @@ impl Flags {
             is_loopback: self.listen.ip().is_loopback(),
             validator,
             connections_max: self.connections_max,
+            address_limits: self.address_limits(),
             streams_max: self.streams_max,
             event_bytes_max: self.event_bytes_max,
             drain_ms_max: self.drain_ms_max,

@@ -6,8 +6,10 @@
 //! since a foreign name can be made to point at the loopback address, that host is a loopback name or one of the named
 //! origins' hosts whenever the relay listens on loopback. Programs that are no browsers send no `Origin`.
 
+use crate::addresses::Place;
 use crate::driver::Driver;
 use crate::server::Shared;
+use axum::Extension;
 use axum::extract::State;
 use axum::extract::ws::{CloseFrame, Message, WebSocketUpgrade};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -22,7 +24,12 @@ const READ_BUFFER_BYTES: usize = 4 * 1024;
 const WRITE_BUFFER_BYTES: usize = 16 * 1024;
 
 /// `GET /sync`.
-pub async fn upgrade(State(shared): State<Arc<Shared>>, headers: HeaderMap, upgrade: WebSocketUpgrade) -> Response {
+pub async fn upgrade(
+    State(shared): State<Arc<Shared>>,
+    Extension(place): Extension<Arc<Place>>,
+    headers: HeaderMap,
+    upgrade: WebSocketUpgrade,
+) -> Response {
     let text = |name| headers.get(name).and_then(|value: &axum::http::HeaderValue| value.to_str().ok());
     let origin = headers.contains_key(header::ORIGIN).then(|| text(header::ORIGIN).unwrap_or_default());
     if !is_allowed(origin, text(header::HOST), &shared.config.origins, shared.config.is_loopback) {
@@ -37,7 +44,8 @@ pub async fn upgrade(State(shared): State<Arc<Shared>>, headers: HeaderMap, upgr
         .max_frame_size(MESSAGE_BYTES_MAX)
         .on_upgrade(async move |mut socket| match shared.sockets.clone().try_acquire_owned() {
             Ok(permit) => {
-                Driver::new(shared, socket).run().await;
+                // Boxed: else the task, and what it was before the upgrade, would hold it twice.
+                Box::new(Driver::new(shared, socket, place)).run().await;
                 drop(permit);
             }
             Err(_) => {

@@ -4,6 +4,7 @@
 //! take what is sent; writing waits until nothing else is ready, so that what one commit brings (an answer and a frame,
 //! say) leaves in one write.
 
+use crate::addresses::Place;
 use crate::hub::{Letters, Mailbox, News, lock};
 use crate::server::Shared;
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
@@ -39,6 +40,7 @@ type Answering = Pin<Box<dyn Future<Output = (u64, Answer)> + Send>>;
 pub struct Driver {
     shared: Arc<Shared>,
     id: ConnectionId,
+    place: Arc<Place>,
     relay: Relay,
     socket: WebSocket,
     mailbox: Arc<Mailbox>,
@@ -61,13 +63,14 @@ enum Happened {
 
 impl Driver {
     /// A connection that has just opened.
-    pub fn new(shared: Arc<Shared>, socket: WebSocket) -> Driver {
+    pub fn new(shared: Arc<Shared>, socket: WebSocket, place: Arc<Place>) -> Driver {
         let id = shared.next_connection();
         let relay = Relay::new(shared.relay_config(), shared.validator(), crate::server::seed(), shared.now());
         let mailbox = shared.hub.connect(id);
         Driver {
             shared,
             id,
+            place,
             relay,
             socket,
             mailbox,
@@ -82,7 +85,7 @@ impl Driver {
     }
 
     /// Serves the connection to its end.
-    pub async fn run(mut self) {
+    pub async fn run(mut self: Box<Self>) {
         tracing::debug!(connection = self.id, "opened");
         self.input(Input::Timer);
         while self.close.is_none() {
@@ -205,6 +208,7 @@ impl Driver {
             Output::Store { request, ask } => self.perform_storage(request, ask),
             // Who a device is comes with access control; until then everybody is the same nobody.
             Output::Authenticate { token: _ } => {
+                self.place.greeted();
                 let (subject, access) = (None, Access::Write);
                 return Some(Input::Authenticated { subject, access, time: crate::server::wall_clock_ms() });
             }

@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Context;
 use sync_core::ids::{Offset, StreamName};
-use sync_core::relay::store::Batch;
 use sync_core::relay::{ConnectionId, SharedBatch};
 
 /// Frames of one stream that wait for their subscribers.
@@ -126,7 +125,7 @@ impl Hub {
         let Some(channel) = lock(&self.channels).get(stream).cloned() else { return };
         match hint {
             Hint::Advanced { stream, epoch, batch: Some(batch), .. } => {
-                let shared = SharedBatch::new(stream, epoch, Batch::clone(&batch));
+                let shared = SharedBatch::new(stream, epoch, batch);
                 let has_room = self.recent_bytes.load(Relaxed) < RECENT_BYTES_MAX_OF_ALL;
                 if !has_room || shared.frame.len() > RECENT_BYTES_MAX {
                     return self.tell(&channel, News::Behind);

@@ -3,6 +3,7 @@
 //! [`run`] serves a [`LogStore`](log_store::LogStore) on a listener. A socket becomes a connection in [`connection`],
 //! its driver performs what the core's `Relay` asks for in [`driver`], and [`hub`] brings it what the store's feed says.
 
+pub mod addresses;
 pub mod config;
 pub mod connection;
 pub mod driver;

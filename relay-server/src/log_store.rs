@@ -96,7 +96,7 @@ pub trait LogStore: Send + Sync + 'static {
 /// What the feed tells. A hint: what it does not tell, `read` does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Hint {
-    /// One commit brought these events to a stream.
+    /// One commit brought these events to a stream: a frame's worth, or several such hints behind one another.
     Advanced {
         /// The stream.
         stream: StreamName,

@@ -17,6 +17,8 @@ use tracing_subscriber::EnvFilter;
 
 /// Threads that read the log beside the one that writes it.
 const READERS: usize = 2;
+/// SQLite's log from the start: a moment's writing on opening.
+const LOG_BYTES: usize = 16 * 1024 * 1024;
 
 /// These print frames as they are when everything is logged: no filter makes them do so here.
 const SAYS_CONTENT: [&str; 3] = ["tungstenite", "tokio_tungstenite", "hyper"];
@@ -98,7 +100,8 @@ async fn serve(flags: Flags) -> Result<(), StartError> {
         Some(file) => Arc::new(Rules::load(file)?),
         None => Arc::new(TakeAll),
     };
-    let log = EmbeddedLog::open(&flags.data, Options::new(relay_server::seed()))?;
+    let log =
+        EmbeddedLog::open(&flags.data, Options { log_bytes_min: LOG_BYTES, ..Options::new(relay_server::seed()) })?;
     let store = Store::start(log, READERS)?;
     if store.durability().synced == Synced::No {
         return Err(StartError::NotDurable);

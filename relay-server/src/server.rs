@@ -1,11 +1,12 @@
 //! The process around the connections: accepts sockets, serves files, ends in good order.
 
+use crate::addresses::{Addresses, Place};
 use crate::config::Config;
 use crate::hub::{Hub, lock};
 use crate::log_store::LogStore;
 use crate::{connection, files};
-use axum::Router;
 use axum::routing::{any, get};
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -139,14 +140,15 @@ async fn accept(
 ) {
     let router = router(shared);
     let http_sockets = Arc::new(Semaphore::new(HTTP_SOCKETS_MAX));
+    let addresses = Addresses::new(shared.config.address_limits);
     let mut shutdown = pin!(shutdown);
     loop {
         let accepted = tokio::select! {
             () = &mut shutdown => return,
             accepted = listener.accept() => accepted,
         };
-        let socket = match accepted {
-            Ok((socket, _)) => socket,
+        let (socket, client) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 // Out of file descriptors, most likely: waiting is all that can help.
                 tracing::warn!(%error, "cannot accept");
@@ -154,10 +156,14 @@ async fn accept(
                 continue;
             }
         };
+        let Some(place) = addresses.admit(client.ip()) else {
+            tracing::debug!(client = %client.ip(), "over the limit of sockets of an address");
+            continue;
+        };
         if let Ok(permit) = http_sockets.clone().try_acquire_owned() {
             let (router, draining) = (router.clone(), draining.clone());
             tokio::spawn(async move {
-                serve_socket(socket, router, draining).await;
+                serve_socket(socket, Arc::new(place), router, draining).await;
                 drop(permit);
             });
         }
@@ -165,7 +171,7 @@ async fn accept(
 }
 
 /// HTTP on one socket, until it ends or becomes a WebSocket.
-async fn serve_socket(socket: TcpStream, router: Router, mut draining: watch::Receiver<bool>) {
+async fn serve_socket(socket: TcpStream, place: Arc<Place>, router: Router, mut draining: watch::Receiver<bool>) {
     if socket.set_nodelay(true).is_err() {
         return;
     }
@@ -173,7 +179,7 @@ async fn serve_socket(socket: TcpStream, router: Router, mut draining: watch::Re
         .timer(TokioTimer::new())
         .header_read_timeout(Duration::from_millis(HANDSHAKE_MS_MAX))
         .max_buf_size(HEAD_BYTES_MAX)
-        .serve_connection(TokioIo::new(socket), TowerToHyperService::new(router))
+        .serve_connection(TokioIo::new(socket), TowerToHyperService::new(router.layer(Extension(place))))
         .with_upgrades();
     let mut connection = pin!(connection);
     let drained = async { draining.wait_for(|draining| *draining).await.is_ok() };

@@ -30,8 +30,12 @@ use rusqlite::Connection;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use sync_core::digest::Random;
+use sync_core::limits::FRAME_BYTES_TARGET;
 use tables::TableError;
 use tail::{Advance, Stream, Streams, Tail};
+
+/// Runs of one frame; what stands around them is far below a kilobyte.
+const RUNS_BYTES_MAX: usize = FRAME_BYTES_TARGET - 1024;
 
 /// How the store is opened.
 #[derive(Clone, Debug)]
@@ -42,6 +46,10 @@ pub struct Options {
     pub vfs: Option<String>,
     /// What one commit may bring.
     pub limits: Limits,
+    /// Bytes that SQLite's log is given on opening. A sync that need not grow the file is about twice as fast.
+    pub log_bytes_min: usize,
+    /// Pages of SQLite's log before it moves into the file, inside the commit that reaches them.
+    pub log_pages_max: u32,
     /// Bytes of one generation of the tail. Two are in memory at most, and read on opening.
     pub generation_bytes_max: usize,
     /// Streams in memory beyond those with something in the tail.
@@ -57,6 +65,8 @@ impl Options {
             seed,
             vfs: None,
             limits: Limits::default(),
+            log_bytes_min: 0,
+            log_pages_max: 16 * 1024,
             generation_bytes_max: 32 * 1024 * 1024,
             streams_max: 100_000,
             records_max: 500_000,
@@ -73,6 +83,9 @@ pub enum OpenError {
     /// Another process has it.
     #[error("another process uses this data folder")]
     Locked,
+    /// Somebody reads the file, so that what its last process wrote cannot be made sure.
+    #[error("somebody reads the store's file: it cannot be opened meanwhile")]
+    Read,
     /// A newer build wrote it.
     #[error("the store has schema version {found}; this build knows {known}: use a newer build")]
     Version {
@@ -258,7 +271,8 @@ impl Open {
         }
         // All at once, so that readers see either state.
         *tail.lock() = std::mem::take(&mut *fresh.lock());
-        let deleted = first.map_or(number, |first: u64| first - 1);
+        let before = |first: u64| first.checked_sub(1).ok_or_else(|| OpenError::Damaged("a commit numbered 0".into()));
+        let deleted = first.map_or(Ok(number), before)?;
         Ok(Open { db, number, folding: Folding::new(deleted, bytes) })
     }
 }
@@ -275,7 +289,7 @@ fn fetch(db: &Connection, tail: &Tail, row: &Bytes) -> Result<(), TableError> {
             Some(name) => name,
             None => {
                 let Some((name, stream)) = tables::stream_by_id(db, id)? else { continue };
-                let damaged = sync_core::wire::DecodeError { position: 0, what: "a stream's name that is none" };
+                let damaged = sync_core::wire::DecodeError::new(0, "a stream's name that is none");
                 let name = StreamName::new(&name).map_err(|_| damaged)?;
                 tail.lock().insert(name.clone(), stream);
                 name
@@ -407,9 +421,29 @@ impl Transacting<'_> {
 fn hints(advance: Advance) -> impl Iterator<Item = Hint> {
     let Advance { stream, epoch, after, runs } = advance;
     let born = (after == Offset::ZERO).then(|| Hint::NewEpoch { stream: stream.clone(), epoch });
-    let upto = DurableOffset::minted_by_store(runs.last().map_or(after, row::last_offset));
-    let batch = Some(Batch { after, upto, runs });
-    born.into_iter().chain([Hint::Advanced { stream, epoch, after, upto, batch }])
+    let mut at = after;
+    let advanced = in_frames(runs).into_iter().map(move |runs| {
+        let after = at;
+        at = runs.last().map_or(after, row::last_offset);
+        let upto = DurableOffset::minted_by_store(at);
+        let batch = Some(Batch { after, upto, runs });
+        Hint::Advanced { stream: stream.clone(), epoch, after, upto, batch }
+    });
+    born.into_iter().chain(advanced)
+}
+
+/// Cuts a commit's runs where a frame is full: a larger one would be read from the log, by each subscriber.
+fn in_frames(runs: Vec<EncodedRun>) -> Vec<Vec<EncodedRun>> {
+    let (mut frames, mut bytes) = (vec![], usize::MAX);
+    for run in runs {
+        bytes = bytes.saturating_add(run.bytes.len());
+        if bytes > RUNS_BYTES_MAX {
+            bytes = run.bytes.len();
+            frames.push(vec![]);
+        }
+        frames.last_mut().expect("the first run begins a frame").push(run);
+    }
+    frames
 }
 
 /// A decision as it is told, after the sync.
@@ -428,7 +462,9 @@ fn tell(decided: Decided) -> Reply {
             let outcomes = fates.into_iter().map(|fate| match fate {
                 Fate::Logged(offset) => HealOutcome::Taken(DurableOffset::minted_by_store(offset)),
                 Fate::Gap => HealOutcome::Gap,
-                Fate::Passed | Fate::Void | Fate::Refused { .. } => HealOutcome::Passed,
+                Fate::Passed => HealOutcome::Passed,
+                Fate::Refused { .. } => HealOutcome::Refused,
+                Fate::Void => HealOutcome::Other,
             });
             let head = DurableOffset::minted_by_store(head);
             Reply::Heal(Ok(Healed { epoch, outcomes: outcomes.collect(), head }))

@@ -1,7 +1,8 @@
 //! Threads around a store of this process: one that writes, a few that read. They make a [`LogStore`] of it.
 //!
 //! Group commit: whatever arrives while a commit is being synced forms the next one, up to a bound. So one sync serves
-//! all who wait, and the store is as fast for a thousand producers as for one.
+//! all who wait, and the store is as fast for a thousand producers as for one. What a commit answers reaches the runtime
+//! as one message: one wake-up, however many wait for it.
 
 use super::feed::Feed;
 use super::*;
@@ -10,6 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 
 /// Requests of one commit.
@@ -47,11 +49,18 @@ enum Waiter {
     Heal(oneshot::Sender<Result<Healed, StoreError>>),
 }
 
-type Change<L> = Box<dyn FnOnce(&mut L, &Feed) + Send>;
+/// What a commit brought, on its way to those who wait.
+struct Told {
+    replies: Vec<(Reply, Waiter)>,
+    hints: Vec<Hint>,
+}
+
+/// Does it, answers, and returns what the feed tells of it.
+type Change<L> = Box<dyn FnOnce(&mut L) -> Option<Hint> + Send>;
 type Read<R> = Box<dyn FnOnce(&mut R) + Send>;
 
 impl<L: Log> Store<L> {
-    /// Starts the threads. `readers`: how many read at once, at least 1.
+    /// Starts the threads, and a task of the tokio runtime it is called in. `readers`: how many read at once, at least 1.
     pub fn start(log: L, readers: usize) -> Result<Store<L>, StoreError> {
         let (jobs, arriving) = sync_channel(WAITING_REQUESTS_MAX);
         let (reads, asked) = sync_channel::<Read<L::Reader>>(WAITING_READS_MAX);
@@ -63,7 +72,9 @@ impl<L: Log> Store<L> {
             let (mut reader, asked) = (log.reader()?, asked.clone());
             threads.push(spawn("log-reader", move || serve_reads(&mut reader, &asked))?);
         }
-        let writer = Writer { log, arriving, waiting_bytes: waiting_bytes.clone(), feed: feed.clone() };
+        let (told, telling) = unbounded_channel();
+        tokio::spawn(tell(telling, feed.clone()));
+        let writer = Writer { log, arriving, waiting_bytes: waiting_bytes.clone(), told };
         threads.push(spawn("log-writer", move || writer.run())?);
         Ok(Store { jobs: Some(jobs), reads: Some(reads), waiting_bytes, memory, feed, limits, durability, threads })
     }
@@ -90,12 +101,16 @@ impl<L: Log> Store<L> {
 
     fn change<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut L, &Feed) -> Result<T, StoreError> + Send + 'static,
+        work: impl FnOnce(&mut L) -> Result<T, StoreError> + Send + 'static,
+        hint: impl FnOnce(&T) -> Option<Hint> + Send + 'static,
     ) -> Answer<T> {
         let (tell, told) = oneshot::channel();
-        let job = Job::Change(Box::new(move |log, feed| {
+        let job = Job::Change(Box::new(move |log| {
+            let answer = work(log);
+            let hint = answer.as_ref().ok().and_then(hint);
             // Whoever asked may have gone.
-            let _ = tell.send(work(log, feed));
+            let _ = tell.send(answer);
+            hint
         }));
         match self.send(job) {
             Ok(()) => later(told),
@@ -154,7 +169,28 @@ struct Writer<L: Log> {
     log: L,
     arriving: Receiver<Job<L>>,
     waiting_bytes: Arc<AtomicUsize>,
-    feed: Arc<Feed>,
+    /// Bounded by what may wait for a commit.
+    told: UnboundedSender<Told>,
+}
+
+/// Tells what commits brought, until the writer ends and all is told.
+async fn tell(mut telling: UnboundedReceiver<Told>, feed: Arc<Feed>) {
+    while let Some(Told { replies, hints }) = telling.recv().await {
+        for (reply, waiter) in replies {
+            // Whoever asked may have gone.
+            match (reply, waiter) {
+                (Reply::Append(answer), Waiter::Append(tell)) => drop(tell.send(answer)),
+                (Reply::Heal(answer), Waiter::Heal(tell)) => drop(tell.send(answer)),
+                (Reply::Append(_), Waiter::Heal(_)) | (Reply::Heal(_), Waiter::Append(_)) => {
+                    unreachable!("a log replies to each request, in order")
+                }
+            }
+        }
+        // Woken last, the feed's task runs first (tokio's last-in slot): an author finds answer and events together, and
+        // both leave in one write.
+        feed.push(hints);
+    }
+    feed.close();
 }
 
 impl<L: Log> Writer<L> {
@@ -162,14 +198,16 @@ impl<L: Log> Writer<L> {
         let mut held = VecDeque::new();
         while let Some(job) = held.pop_front().or_else(|| self.arriving.recv().ok()) {
             match job {
-                Job::Change(work) => work(&mut self.log, &self.feed),
+                Job::Change(work) => {
+                    let hints = work(&mut self.log).into_iter().collect();
+                    self.tell(Told { replies: vec![], hints });
+                }
                 Job::Commit(request, waiter) => {
                     let (requests, waiters) = self.group(request, waiter, &mut held);
                     self.commit(requests, waiters);
                 }
             }
         }
-        self.feed.close();
     }
 
     /// All that has arrived behind a request, up to the bounds of a commit.
@@ -196,17 +234,12 @@ impl<L: Log> Writer<L> {
 
     fn commit(&mut self, requests: Vec<Request>, waiters: Vec<Waiter>) {
         let Committed { replies, hints } = self.log.commit(requests);
-        self.feed.push(hints);
-        for (reply, waiter) in replies.into_iter().zip(waiters) {
-            // Whoever asked may have gone.
-            match (reply, waiter) {
-                (Reply::Append(answer), Waiter::Append(tell)) => drop(tell.send(answer)),
-                (Reply::Heal(answer), Waiter::Heal(tell)) => drop(tell.send(answer)),
-                (Reply::Append(_), Waiter::Heal(_)) | (Reply::Heal(_), Waiter::Append(_)) => {
-                    unreachable!("a log replies to each request, in order")
-                }
-            }
-        }
+        self.tell(Told { replies: replies.into_iter().zip(waiters).collect(), hints });
+    }
+
+    fn tell(&self, told: Told) {
+        // A runtime that has ended has nobody left who waits.
+        let _ = self.told.send(told);
     }
 }
 
@@ -220,12 +253,9 @@ impl<L: Log> Drop for Store<L> {
     }
 }
 
-/// Tells the feed when a stream's log was replaced.
-fn with_new_epoch(stream: StreamName, answer: Result<Epoch, StoreError>, feed: &Feed) -> Result<Epoch, StoreError> {
-    if let Ok(epoch) = answer {
-        feed.push([Hint::NewEpoch { stream, epoch }]);
-    }
-    answer
+/// What the feed tells of a log that was replaced.
+fn replaced(stream: StreamName) -> impl FnOnce(&Epoch) -> Option<Hint> + Send {
+    move |epoch| Some(Hint::NewEpoch { stream, epoch: *epoch })
 }
 
 impl<L: Log> LogStore for Store<L> {
@@ -273,24 +303,20 @@ impl<L: Log> LogStore for Store<L> {
         Box::pin(self.feed.next())
     }
     fn trim(&self, stream: StreamName, epoch: Epoch, upto: Offset) -> Answer<Offset> {
-        self.change(move |log, _| log.trim(&stream, epoch, upto))
+        self.change(move |log| log.trim(&stream, epoch, upto), |_| None)
     }
     fn put_snapshot(&self, stream: StreamName, epoch: Epoch, snapshot: Snapshot) -> Answer<SnapshotPut> {
-        self.change(move |log, _| log.put_snapshot(&stream, epoch, &snapshot))
+        self.change(move |log| log.put_snapshot(&stream, epoch, &snapshot), |_| None)
     }
     fn snapshot(&self, stream: StreamName, producers: Vec<ProducerId>) -> Answer<Option<(Epoch, Snapshot)>> {
         self.ask(move |reader| reader.snapshot(&stream, &producers))
     }
     fn new_epoch(&self, stream: StreamName, current: Epoch) -> Answer<Epoch> {
-        self.change(move |log, feed| {
-            let answer = log.new_epoch(&stream, current);
-            with_new_epoch(stream, answer, feed)
-        })
+        let name = stream.clone();
+        self.change(move |log| log.new_epoch(&name, current), replaced(stream))
     }
     fn delete(&self, stream: StreamName) -> Answer<Epoch> {
-        self.change(move |log, feed| {
-            let answer = log.delete(&stream);
-            with_new_epoch(stream, answer, feed)
-        })
+        let name = stream.clone();
+        self.change(move |log| log.delete(&name), replaced(stream))
     }
 }

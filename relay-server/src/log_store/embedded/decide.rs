@@ -111,14 +111,14 @@ impl<'a> Decisions<'a> {
         let record = touched.record(append.producer);
         let repeated = match repeated(&record, &append) {
             Some(repeated) => repeated,
-            None => return Ok(Err(StoreError::Chain { known: record.known(), head: touched.stream.head })),
+            None => return Ok(Err(touched.breaks_chain(&record))),
         };
         let mut fates = vec![];
         if repeated > 0 {
             let wanted = SequenceRange { first: append.first, count: repeated as u32 };
             match touched.fates_of(db, tail, append.producer, wanted)? {
                 Some(told) => fates = told,
-                None => return Ok(Err(StoreError::Chain { known: record.known(), head: touched.stream.head })),
+                None => return Ok(Err(touched.breaks_chain(&record))),
             }
         }
         let new = append.items.len() - repeated;
@@ -139,7 +139,7 @@ impl<'a> Decisions<'a> {
                 Ok(at) => at,
                 Err(current) => return Ok(Err(StoreError::Epoch { current })),
             };
-            fates.push(self.touched[at].heal(event));
+            fates.push(self.touched[at].heal(self.db, self.tail, event)?);
             place = Some(at);
         }
         let (epoch, head) = match place {
@@ -185,7 +185,8 @@ impl<'a> Decisions<'a> {
 
     /// Encodes what was decided and makes the streams that were born.
     pub fn finish(self) -> Result<Outcome> {
-        let mut out = Writer::new();
+        let bytes = self.touched.iter().flat_map(|touched| &touched.entries).map(Making::bytes).sum();
+        let mut out = Writer::with_capacity(bytes);
         let mut born = vec![];
         for mut touched in self.touched {
             if touched.entries.is_empty() {
@@ -249,6 +250,10 @@ impl Touched {
     /// Whether the stream exists, as far as the commit has come.
     fn is_there(&self) -> bool {
         !self.is_new || !self.entries.is_empty()
+    }
+
+    fn breaks_chain(&self, record: &ProducerRecord) -> StoreError {
+        StoreError::Chain { known: record.known(Sequence::MAX), head: self.stream.head }
     }
 
     fn record(&self, producer: ProducerId) -> ProducerRecord {
@@ -332,17 +337,24 @@ impl Touched {
     }
 
     /// R12 for one event.
-    fn heal(&mut self, event: &Event) -> Fate {
+    fn heal(&mut self, db: &Connection, tail: &Tail, event: &Event) -> Result<Fate> {
         let EventId { producer, sequence } = event.id;
         let mut record = self.record(producer);
         let (prev, prev_tag) = event.prev;
+        let is_other = |at: (Sequence, Tag)| prev == at.0 && prev_tag != at.1;
         let fate = if sequence <= record.last {
-            Fate::Passed
-        } else if prev > record.last || (prev == record.logged.0 && prev_tag != record.logged.1) {
+            let refusal = record.refusal(sequence).filter(|refusal| refusal.tag == event.tag);
+            let told = || self.fates_of(db, tail, producer, SequenceRange { first: sequence, count: 1 });
+            match refusal {
+                Some(Refusal { code, reason, .. }) => Fate::Refused { code: code.clone(), reason: reason.clone() },
+                // In the log under this id, or trimmed: the reader sees which.
+                None if !matches!(told()?.as_deref(), Some([Fate::Void | Fate::Refused { .. }])) => Fate::Passed,
+                None => Fate::Void,
+            }
+        } else if prev > record.last || is_other(record.logged) || is_other((record.last, record.tag)) {
             Fate::Gap
         } else if event.needs_prev && prev != record.logged.0 {
-            self.refuse_dependent(producer, sequence, event.tag, &mut record);
-            Fate::Passed
+            self.refuse_dependent(producer, sequence, event.tag, &mut record)
         } else {
             // What precedes it in this log, which may be more than in the one it comes from.
             let offset = self.log(Event { prev: record.logged, ..event.clone() });
@@ -350,7 +362,7 @@ impl Touched {
             Fate::Logged(offset)
         };
         self.stream.records.insert(producer, record);
-        fate
+        Ok(fate)
     }
 
     fn refuse_dependent(
@@ -402,9 +414,16 @@ fn joins(run: &Run, tag: Tag, bytes: usize, event: &Event) -> bool {
 }
 
 impl Making {
+    /// About what it takes in a row.
+    fn bytes(&self) -> usize {
+        match self {
+            Making::Run { run, bytes, .. } => bytes + 5 * run.bodies.len() + 192,
+            Making::Other(_) => 192,
+        }
+    }
     fn finish(self) -> Entry {
         match self {
-            Making::Run { run, tag, check, .. } => Entry::Run { run: row::encode(&run), tag, check },
+            Making::Run { run, tag, check, .. } => Entry::Run { run: EncodedRun::from(&run), tag, check },
             Making::Other(entry) => entry,
         }
     }

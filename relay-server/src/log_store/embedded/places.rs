@@ -59,18 +59,19 @@ impl Search {
     }
     /// The place of each wanted sequence; none for what was refused or void. `None`: some may be in the part of the log
     /// that is gone.
-    pub fn finish(mut self, stream: &Stream, record: &ProducerRecord) -> Option<Vec<Option<Offset>>> {
+    pub fn finish(self, stream: &Stream, record: &ProducerRecord) -> Option<Vec<Option<Offset>>> {
         // Only then does silence of the whole log mean that nothing entered it.
         let is_whole = stream.floor == Offset::ZERO && stream.reset == 0;
-        self.found.retain(|_, offset| *offset > stream.floor);
+        // A run may reach over the floor: what it has below is gone like all that is there.
+        let is_there = |offset: &Offset| *offset > stream.floor;
         (self.wanted.first..=self.wanted.last())
             .map(|sequence| match self.found.get(&sequence) {
-                Some(offset) => Some(Some(*offset)),
+                Some(offset) => is_there(offset).then_some(Some(*offset)),
                 None if sequence > record.last => None,
                 None if record.refusal(sequence).is_some() => Some(None),
                 // Everything back to this one's place was seen, and it was not there.
                 None if is_whole || self.is_done || sequence > record.logged.0 => Some(None),
-                None => self.found.range(..sequence).next().map(|_| None),
+                None => self.found.range(..sequence).next_back().filter(|(_, offset)| is_there(offset)).map(|_| None),
             })
             .collect()
     }

@@ -69,7 +69,7 @@ impl LogReader for EmbeddedReader {
         if let Some(info) = self.tail.resume(request) {
             return Ok(info);
         }
-        let ResumeRequest { stream, producer, check_at } = request;
+        let ResumeRequest { stream, producer, settled, check_at } = request;
         let see = |stream: &Stream| {
             let place = check_at.map(|(_, offset)| CheckPlace::of(stream, offset));
             (stream.records.get(producer).cloned(), place)
@@ -84,7 +84,7 @@ impl LogReader for EmbeddedReader {
                 (Some((epoch, offset)), Some(place)) if *epoch == stream.epoch => place.check(db, stream, *offset)?,
                 _ => None,
             };
-            Ok(info(stream, check, record.unwrap_or_default()))
+            Ok(info(stream, check, &record.unwrap_or_default(), *settled))
         })
     }
 
@@ -187,7 +187,7 @@ impl Memory for Tail {
     fn resume(&self, request: &ResumeRequest) -> Option<ResumeInfo> {
         let streams = self.lock();
         let stream = streams.get(&request.stream)?;
-        let record = stream.records.get(&request.producer)?.clone();
+        let record = stream.records.get(&request.producer)?;
         let check = match request.check_at {
             Some((epoch, _)) if epoch != stream.epoch => None,
             Some((_, offset)) if offset < stream.floor || offset > stream.head => None,
@@ -199,7 +199,7 @@ impl Memory for Tail {
             },
             None => None,
         };
-        Some(info(stream, check, record))
+        Some(info(stream, check, record, request.settled))
     }
 
     fn read(&self, request: &ReadRequest) -> Option<ReadAnswer> {
@@ -220,8 +220,8 @@ impl Memory for Tail {
     }
 }
 
-fn info(stream: &Stream, check: Option<Check>, record: ProducerRecord) -> ResumeInfo {
-    ResumeInfo { epoch: stream.epoch, head: stream.head, floor: stream.floor, check, known: record.known() }
+fn info(stream: &Stream, check: Option<Check>, record: &ProducerRecord, settled: Sequence) -> ResumeInfo {
+    ResumeInfo { epoch: stream.epoch, head: stream.head, floor: stream.floor, check, known: record.known(settled) }
 }
 
 /// The answer to a read that cannot have events.

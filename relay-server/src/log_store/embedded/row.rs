@@ -1,11 +1,11 @@
 //! The bytes of rows: what one commit did, as a row of the tail, and runs side by side, as a chunk. CBOR, like the wire.
 
 use bytes::Bytes;
-use sync_core::event::{Bodies, Run};
+use sync_core::event::Run;
 use sync_core::ids::*;
 use sync_core::relay::store::EncodedRun;
 use sync_core::wire::codec::{Reader, Writer};
-use sync_core::wire::{DecodeError, Refusal, decode_run, encode_run};
+use sync_core::wire::{DecodeError, Refusal, decode_run};
 
 /// One thing that a commit did to a stream. A producer's are in the order of its sequences.
 #[derive(Clone, Debug)]
@@ -106,22 +106,6 @@ pub(super) fn read_chunk(chunk: &Bytes) -> Result<Vec<EncodedRun>, DecodeError> 
     Ok(runs)
 }
 
-/// Encodes a run with contents.
-pub(super) fn encode(run: &Run) -> EncodedRun {
-    let content_bytes = match &run.bodies {
-        Bodies::Contents(contents) => contents.iter().map(|content| content.len()).sum(),
-        Bodies::Own(_) => 0,
-    };
-    EncodedRun {
-        producer: run.producer,
-        first: run.first,
-        events: run.bodies.len() as u32,
-        offset: run.offset,
-        content_bytes: content_bytes as u32,
-        bytes: encode_run(run).into(),
-    }
-}
-
 /// The last offset of a run.
 pub(super) fn last_offset(run: &EncodedRun) -> Offset {
     Offset(run.offset.0 + u64::from(run.events) - 1)
@@ -134,6 +118,6 @@ pub(super) fn behind(run: &EncodedRun, after: Offset) -> Result<EncodedRun, Deco
     }
     let events = decode_run(&run.bytes)?.events(|_, _| None).unwrap_or_default();
     let rest = events.iter().filter(|event| event.offset > after);
-    let cut = Run::group(rest).first().map(encode);
-    cut.ok_or(DecodeError { position: 0, what: "a run that ends before its last offset" })
+    let cut = Run::group(rest).first().map(EncodedRun::from);
+    cut.ok_or(DecodeError::new(0, "a run that ends before its last offset"))
 }

@@ -2,6 +2,8 @@
 
 use super::{OpenError, Options};
 use rusqlite::{Connection, OpenFlags};
+use std::fs::File;
+use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
@@ -52,20 +54,41 @@ pub(super) fn open_writer(file: &Path, options: &Options) -> Result<Connection, 
     } else if version != VERSION {
         return Err(OpenError::Version { found: version, known: VERSION });
     }
-    // FULL: a commit is answered after the log's sync. 64 MB of log before it moves into the file, in units of pages.
-    db.execute_batch(
-        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 16384;
+    // FULL: a commit is answered after the log's sync.
+    db.execute_batch(&format!(
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = {};
          PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -65536;",
-    )?;
+        options.log_pages_max
+    ))?;
     if version == 0 {
         db.execute_batch(&format!(
             "BEGIN IMMEDIATE; {TABLES} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}; COMMIT;"
         ))?;
     }
     // What an earlier process wrote but could not sync may be in the log and look committed. Moving all of it into the
-    // file and syncing both makes true what is read from now on.
-    db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+    // file and syncing both makes true what is read from now on. While somebody reads, not all of it can be moved.
+    if db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))? {
+        return Err(OpenError::Read);
+    }
+    if options.log_bytes_min > 0
+        && options.vfs.is_none()
+        && let Err(error) = give_room(file, options.log_bytes_min)
+    {
+        // A full disk: the log grows as it can.
+        tracing::warn!(%error, "no room for SQLite's log in advance");
+    }
     Ok(db)
+}
+
+/// Fills SQLite's log, which is empty, with zeros: no frame is valid in them, and SQLite writes over them from the start.
+fn give_room(file: &Path, bytes: usize) -> std::io::Result<()> {
+    let log = file.with_extension("sqlite-wal");
+    let mut log = File::options().write(true).create(true).truncate(false).open(log)?;
+    let zeros = vec![0; 1024 * 1024];
+    for at in (0..bytes).step_by(zeros.len()) {
+        log.write_all(&zeros[..zeros.len().min(bytes - at)])?;
+    }
+    log.sync_all()
 }
 
 /// Opens a reader's connection to a file that the writer has opened.

@@ -96,9 +96,10 @@ pub(super) struct ProducerRecord {
 }
 
 impl ProducerRecord {
-    /// As a device is told.
-    pub fn known(&self) -> Known {
-        Known { last: self.last, tag: self.tag, refused: self.refused.to_vec() }
+    /// As a device is told that has settled everything before `settled`.
+    pub fn known(&self, settled: Sequence) -> Known {
+        let from = self.refused.partition_point(|refusal| refusal.sequence < settled);
+        Known { last: self.last, tag: self.tag, refused: refusals_told(&self.refused[from..]) }
     }
     /// The refusal of a sequence.
     pub fn refusal(&self, sequence: Sequence) -> Option<&Refusal> {
