@@ -4,6 +4,8 @@ use crate::js_error::{ErrorInfo, storage_code};
 use crate::js_value::{self, ConnectionValue, StatusValue, StorageValue};
 use crate::streams::{StreamEntry, Streams};
 use crate::timer::Clock;
+use alloc::vec;
+use alloc::vec::Vec;
 use sync_core::device::{Connection, Device, Input, Notice, StorageError, StreamState};
 use sync_core::ids::*;
 use sync_core::time::Millis;
@@ -22,8 +24,6 @@ pub struct Changes {
     pending: usize,
     /// Refused ones.
     rejected: usize,
-    /// When the rejections of this engine's life were heard of, by the wall clock.
-    rejected_at: Vec<(StreamName, EventId, f64)>,
     connection: ConnectionValue,
     storage: StorageValue,
     status: Option<StatusValue>,
@@ -48,7 +48,6 @@ impl Changes {
             streams: Streams::default(),
             pending: 0,
             rejected: 0,
-            rejected_at: vec![],
             connection: ConnectionValue::new(&Connection::Idle, |_| 0.0),
             storage,
             status: None,
@@ -60,7 +59,7 @@ impl Changes {
 
     /// What the listener has not got yet.
     pub fn take(&mut self) -> Vec<JsValue> {
-        std::mem::take(&mut self.told)
+        core::mem::take(&mut self.told)
     }
 
     /// Tells the listener something.
@@ -118,13 +117,7 @@ impl Changes {
                 self.tell(js_value::accepted(stream, ids));
             }
             Notice::Rejected { stream, rejections } => {
-                let now = clock.wall_time(clock.now());
-                for rejection in rejections {
-                    if self.learned(stream, rejection.id).is_none() {
-                        self.rejected_at.push((stream.clone(), rejection.id, now));
-                    }
-                }
-                let values = rejections.iter().map(|rejection| js_value::rejection(stream, rejection, Some(now)));
+                let values = rejections.iter().map(|rejection| js_value::rejection(stream, rejection));
                 self.tell(js_value::rejected(stream, js_value::list(values)));
             }
             Notice::Renamed { stream, from, to } => {
@@ -148,9 +141,9 @@ impl Changes {
     /// The device has read its local store: what waits in streams that nobody has opened yet.
     pub fn loaded(&mut self, device: &Device) {
         let rejections = device.rejections();
-        for (stream, pending) in device.streams() {
-            let rejected = rejections.iter().filter(|(name, _)| *name == stream).count();
-            self.count(&stream, pending, rejected);
+        for held in device.streams() {
+            let rejected = rejections.iter().filter(|(name, _)| *name == held.name).count();
+            self.count(&held.name, held.pending, rejected);
         }
         self.is_stale = true;
     }
@@ -180,11 +173,6 @@ impl Changes {
         {
             self.tell_stream(stream, &state);
         }
-    }
-
-    /// When this engine heard of a rejection.
-    fn learned(&self, stream: &StreamName, id: EventId) -> Option<f64> {
-        self.rejected_at.iter().find(|(of, known, _)| (of, *known) == (stream, id)).map(|(.., at)| *at)
     }
 
     /// The storage does not do what it should.
@@ -218,17 +206,14 @@ impl Changes {
     }
 
     /// The list of rejections of all streams.
-    pub fn rejections(&self, device: &Device) -> JsValue {
+    pub fn rejections(device: &Device) -> JsValue {
         let rejections = device.rejections();
-        let values = rejections
-            .iter()
-            .map(|(stream, rejection)| js_value::rejection(stream, rejection, self.learned(stream, rejection.id)));
-        js_value::list(values)
+        js_value::list(rejections.iter().map(|(stream, rejection)| js_value::rejection(stream, rejection)))
     }
 
     /// Tells how the device stands, if that is not what was told last.
     pub fn publish_status(&mut self, device: &Device) {
-        if !std::mem::take(&mut self.is_stale) {
+        if !core::mem::take(&mut self.is_stale) {
             return;
         }
         let is_behind =

@@ -9,10 +9,11 @@ use crate::quota;
 use crate::storage::Storage;
 use crate::timer::{Clock, Timer};
 use crate::web_socket::{Sink, WebSockets};
+use alloc::collections::VecDeque;
+use alloc::rc::{Rc, Weak};
+use alloc::string::String;
+use core::cell::{Cell, RefCell};
 use js_sys::{Function, Promise};
-use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
-use std::rc::{Rc, Weak};
 use sync_core::device::{Device, Input, Notice, Options, Output};
 use sync_core::time::Millis;
 use wasm_bindgen::prelude::*;
@@ -80,7 +81,7 @@ impl Driver {
             let state = RefCell::new(state);
             Driver { me: me.clone(), state, inbox: RefCell::default(), is_busy: Cell::new(false), listener }
         });
-        // It begins by reading its store; what it is told before that waits, and counts as unsaved (`Question::Loaded`).
+        // It begins by reading its store; what it is told before that waits.
         driver.feed(Input::Timer);
         driver
     }
@@ -157,18 +158,7 @@ impl State {
 
     fn perform(&mut self, output: Output) {
         match output {
-            Output::Commit { transaction, writes } => {
-                self.perform_storage(async move |storage| match storage.commit(writes).await {
-                    Ok(()) => Input::Committed { transaction },
-                    Err(error) => Input::StorageFailed(error),
-                });
-            }
-            Output::Load { request, table, from, to, bytes_max } => {
-                self.perform_storage(async move |storage| match storage.load(table, from, to, bytes_max).await {
-                    Ok(loaded) => Input::Loaded { request, rows: loaded.rows, more: loaded.more },
-                    Err(error) => Input::StorageFailed(error),
-                });
-            }
+            work @ (Output::Commit { .. } | Output::Load { .. }) => self.perform_storage(work),
             Output::Dial(socket) => self.perform_socket(|sockets| {
                 sockets.dial(socket).err().map(|why| (Input::SocketClosed { socket, code: None }, why))
             }),
@@ -187,11 +177,23 @@ impl State {
         }
     }
 
-    /// Runs `work`; what it says is the device's next input but for those that came meanwhile.
-    fn perform_storage(&self, work: impl AsyncFnOnce(Rc<Storage>) -> Input + 'static) {
+    /// Commits or loads; what comes of it is the device's next input but for those that came meanwhile.
+    fn perform_storage(&self, work: Output) {
         let Some(storage) = self.storage.clone() else { return };
         let sink = Rc::clone(&self.sink);
-        spawn_local(async move { sink(work(storage).await) });
+        spawn_local(async move {
+            let done = match work {
+                Output::Commit { transaction, writes } => {
+                    storage.commit(writes).await.map(|()| Input::Committed { transaction })
+                }
+                Output::Load { request, table, from, to, bytes_max } => {
+                    let loaded = storage.load(table, from, to, bytes_max).await;
+                    loaded.map(|loaded| Input::Loaded { request, rows: loaded.rows, more: loaded.more })
+                }
+                _ => return,
+            };
+            sink(done.unwrap_or_else(Input::StorageFailed));
+        });
     }
 
     /// `work` says what to tell the device, and why, if it cannot be done at all.

@@ -4,11 +4,14 @@
 //! transaction's `complete` event comes, never before. In it the fence is read: another host raised it, so nothing of
 //! this commit is stored (R15).
 
+use crate::js_error::storage_code;
 use crate::storage::Rows;
 use crate::timer::Timer;
+use alloc::rc::Rc;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::cell::Cell;
 use js_sys::{Array, ArrayBuffer, Function, JsString, Object, Promise, Reflect, Uint8Array};
-use std::cell::Cell;
-use std::rc::Rc;
 use sync_core::device::{StorageError, Table, Write};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
@@ -26,7 +29,7 @@ const FENCE_KEY: &str = "fence";
 /// The name of the database of one user's data of one app. Parts are percent-encoded, so that no two share a name.
 pub fn database_name(database: &str, user: Option<&str>) -> String {
     let encode = |part: &str| String::from(js_sys::encode_uri_component(part));
-    format!("tidelog:{}:{}", encode(database), user.map(encode).unwrap_or_default())
+    ["tidelog:", &encode(database), ":", &user.map(encode).unwrap_or_default()].concat()
 }
 
 /// Why there is no database.
@@ -92,7 +95,9 @@ impl IndexedDb {
         let opened = IndexedDb { database, fence, ended, _on_close: on_close, _on_version_change: on_version_change };
         match opened.raise_fence().await {
             Ok(()) | Err(StorageError::Full) => Ok(opened),
-            Err(error) => Err(OpenError::Unavailable(format!("its fence could not be raised: {error:?}"))),
+            Err(error) => {
+                Err(OpenError::Unavailable(["its fence could not be raised: ", storage_code(error)].concat()))
+            }
         }
     }
 
@@ -295,7 +300,7 @@ async fn open_database(name: &str) -> Result<IdbDatabase, OpenError> {
     let missing = Table::ALL.iter().map(|table| table.name()).chain([LEASE]).find(|name| !names.contains(name));
     if let Some(name) = missing {
         database.close();
-        return Err(OpenError::Unavailable(format!("it has no table `{name}`")));
+        return Err(OpenError::Unavailable(["it has no table ", name].concat()));
     }
     Ok(database)
 }

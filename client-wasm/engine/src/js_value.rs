@@ -4,10 +4,10 @@
 
 use crate::js_error::{ErrorInfo, message};
 use crate::streams::Streams;
+use alloc::vec::Vec;
 use bytes::Bytes;
 use js_sys::{Array, Uint8Array};
-use std::fmt::Display;
-use sync_core::device::{Connection, Own, Page, Rejection, StreamState};
+use sync_core::device::{Connection, LocalStream, Own, Page, Rejection, StreamState};
 use sync_core::event::{Content, Event, Kind};
 use sync_core::ids::*;
 use sync_core::wire::Access;
@@ -35,10 +35,6 @@ impl Object {
     /// A number; none of this file is beyond 2^53 - 1: offsets are checked on the wire, times by `append`.
     fn number(self, key: &str, value: u64) -> Object {
         self.with(key, value as f64)
-    }
-    /// Something that is shown as text.
-    fn text(self, key: &str, value: &dyn Display) -> Object {
-        self.with(key, value.to_string())
     }
     fn bytes(self, key: &str, value: &Bytes) -> Object {
         self.with(key, Uint8Array::from(&value[..]))
@@ -83,12 +79,12 @@ pub fn failed(stream: &StreamName, write: u64, code: &str) -> JsValue {
 }
 /// Committed together with the cursor.
 pub fn applied(stream: &StreamName, epoch: Epoch, after: Offset, upto: (Offset, Check), events: JsValue) -> JsValue {
-    let object = told_of("applied", stream).text("epoch", &epoch).number("after", after.0);
-    object.number("upto", upto.0.0).text("check", &upto.1).with("events", events).into()
+    let object = told_of("applied", stream).with("epoch", epoch.to_hex()).number("after", after.0);
+    object.number("upto", upto.0.0).with("check", upto.1.to_hex()).with("events", events).into()
 }
 /// On stable storage at the relay.
 pub fn accepted(stream: &StreamName, ids: &[EventId]) -> JsValue {
-    told_of("accepted", stream).with("ids", list(ids.iter().map(|id| id.to_string().into()))).into()
+    told_of("accepted", stream).with("ids", list(ids.iter().map(|id| id.to_text().into()))).into()
 }
 /// Refused by the relay.
 pub fn rejected(stream: &StreamName, rejections: JsValue) -> JsValue {
@@ -96,11 +92,11 @@ pub fn rejected(stream: &StreamName, rejections: JsValue) -> JsValue {
 }
 /// An id changed.
 pub fn renamed(stream: &StreamName, from: EventId, to: EventId) -> JsValue {
-    told_of("renamed", stream).text("from", &from).text("to", &to).into()
+    told_of("renamed", stream).with("from", from.to_text()).with("to", to.to_text()).into()
 }
 /// The stream has another log.
 pub fn reset(stream: &StreamName, epoch: Epoch) -> JsValue {
-    told_of("reset", stream).text("epoch", &epoch).into()
+    told_of("reset", stream).with("epoch", epoch.to_hex()).into()
 }
 /// The host answers with `authenticate`.
 pub fn needs_token(refused: bool) -> JsValue {
@@ -128,11 +124,11 @@ pub fn log_event(event: &Event, check: Option<Check>, own: Option<Own>, streams:
     let mut causes = Object::new();
     for cause in &event.causes {
         if let Some(name) = streams.name_of(cause.stream) {
-            let place = Object::new().text("epoch", &cause.epoch).number("offset", cause.offset.0);
+            let place = Object::new().with("epoch", cause.epoch.to_hex()).number("offset", cause.offset.0);
             causes = causes.with(name.as_str(), place);
         }
     }
-    let mut object = Object::new().text("id", &event.id).or_null("offset", offset);
+    let mut object = Object::new().with("id", event.id.to_text()).or_null("offset", offset);
     object = object.with("kind", content.kind as u8).number("time", content.time.min(Offset::MAX.0));
     object = object.or_null("author", event.author.as_deref().map(JsValue::from_str));
     object = object.bytes("payload", &content.payload).with("causes", causes);
@@ -147,7 +143,7 @@ pub fn log_event(event: &Event, check: Option<Check>, own: Option<Own>, streams:
         object = object.with("state", state);
     }
     if let Some(check) = check {
-        object = object.text("check", &check);
+        object = object.with("check", check.to_hex());
     }
     object.into()
 }
@@ -160,18 +156,21 @@ fn readable(content: &Bytes) -> Content {
 
 /// A page of the local log with these events.
 pub fn page(page: &Page, events: JsValue) -> JsValue {
-    let object = Object::new().text("epoch", &page.epoch).number("after", page.after.0).number("upto", page.upto.0);
-    object.text("check", &page.check).with("more", page.more).with("events", events).into()
+    let object =
+        Object::new().with("epoch", page.epoch.to_hex()).number("after", page.after.0).number("upto", page.upto.0);
+    let object = object.with("check", page.check.to_hex()).with("more", page.more).with("events", events);
+    match &page.snapshot {
+        Some(snapshot) => object.bytes("snapshot", snapshot).into(),
+        None => object.into(),
+    }
 }
 
-/// A refused event. `learned`: when this device heard of it, if that was in this engine's life.
-pub fn rejection(stream: &StreamName, rejection: &Rejection, learned: Option<f64>) -> JsValue {
+/// A refused event.
+pub fn rejection(stream: &StreamName, rejection: &Rejection) -> JsValue {
     let content = readable(&rejection.content);
-    let event_time = content.time.min(Offset::MAX.0);
-    let mut object = Object::new().text("id", &rejection.id).with("stream", stream.as_str());
+    let mut object = Object::new().with("id", rejection.id.to_text()).with("stream", stream.as_str());
     object = object.with("kind", content.kind as u8).with("code", &*rejection.code).with("reason", &*rejection.reason);
-    object = object.with("time", learned.unwrap_or(event_time as f64)).number("eventTime", event_time);
-    object.bytes("payload", &content.payload).into()
+    object.number("time", content.time.min(Offset::MAX.0)).bytes("payload", &content.payload).into()
 }
 
 /// One stream's state on this device. `unsaved`: something written here is not on this device's disk.
@@ -193,16 +192,19 @@ pub fn stream(stream: &StreamName, state: &StreamState, unsaved: bool) -> JsValu
     };
     let mut object = told_of("stream", stream).with("phase", phase);
     object = object.with("exists", state.exists.map_or("unknown".into(), JsValue::from_bool));
-    object = object.with("caughtUp", state.caught_up).text("epoch", &state.epoch).number("cursor", state.cursor.0);
-    object = object.or_null("head", state.head.map(|head| (head.0 as f64).into()));
+    object =
+        object.with("caughtUp", state.caught_up).with("epoch", state.epoch.to_hex()).number("cursor", state.cursor.0);
+    object = object.or_null("head", state.head.map(|head| (head.0 as f64).into())).number("answers", state.answers);
     object = object.number("pending", state.pending as u64).number("rejected", state.rejected as u64);
     object = object.with("access", access).with("savedOn", saved_on);
     object.or_null("error", state.error.map(|code| ErrorInfo::new(code).into())).into()
 }
 
 /// A stream that this device has, among others.
-pub fn stream_item(name: &StreamName, pending: usize) -> JsValue {
-    Object::new().with("name", name.as_str()).number("pending", pending as u64).into()
+pub fn local_stream(held: &LocalStream) -> JsValue {
+    let kind = if held.kind == Kind::Application { "stream" } else { "document" };
+    let object = Object::new().with("name", held.name.as_str()).with("kind", kind);
+    object.number("usedBytes", held.used_bytes).number("pending", held.pending as u64).into()
 }
 
 impl From<ErrorInfo> for JsValue {

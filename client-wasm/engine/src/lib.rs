@@ -4,6 +4,11 @@
 //! `driver.rs` performs what it asks for, with `storage.rs` (`indexed_db.rs`, or `memory_storage.rs` where there is none),
 //! `web_socket.rs` and `timer.rs`; `changes.rs` says what changed, `questions.rs` answers. It runs in a page, a worker and
 //! a shared worker alike: nothing here needs a window.
+//!
+//! The module itself is built without Rust's standard library: its formatting and its panics would be a fifth of it.
+#![cfg_attr(target_family = "wasm", no_std)]
+
+extern crate alloc;
 
 mod changes;
 mod driver;
@@ -11,6 +16,8 @@ pub mod indexed_db;
 mod js_error;
 mod js_value;
 pub mod memory_storage;
+#[cfg(all(target_family = "wasm", feature = "module"))]
+mod module;
 mod questions;
 mod quota;
 pub mod storage;
@@ -18,17 +25,21 @@ mod streams;
 mod timer;
 mod web_socket;
 
+use crate::changes::Changes;
 use crate::driver::Driver;
 use crate::indexed_db::{Ended, database_name, delete_database};
 use crate::js_error::EngineError;
 use crate::questions::{Answer, Question};
 use crate::storage::Storage;
+use alloc::boxed::Box;
+use alloc::rc::{Rc, Weak};
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::cell::RefCell;
+use core::pin::Pin;
 use js_sys::{Function, Promise};
-use std::cell::RefCell;
-use std::pin::Pin;
-use std::rc::{Rc, Weak};
-use sync_core::device::{Append, Input, Options, StorageError};
-use sync_core::event::Kind;
+use sync_core::device::{Append, Input, Options, Rejection, StorageError};
+use sync_core::event::{Content, Kind};
 use sync_core::ids::*;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::{JsFuture, future_to_promise};
@@ -109,7 +120,7 @@ impl Engine {
 
     /// The refused events of all streams.
     pub fn rejections(&self) -> Promise {
-        Promise::resolve(&self.driver.with(|state| state.changes.rejections(&state.device)))
+        Promise::resolve(&self.driver.with(|state| Changes::rejections(&state.device)))
     }
 
     /// Forgets a rejection. One that is not there is forgotten already.
@@ -119,6 +130,16 @@ impl Engine {
         let stream = name(stream)?;
         self.driver.feed(Input::DropRejection { stream: stream.clone(), id });
         Ok(self.driver.ask(Question::Dropped(stream, id)))
+    }
+
+    /// Lists an own event that no document can apply: a copy of this profile used its Automerge actor (`profile-copied`).
+    pub fn reject(&self, id: &str, stream: &str, kind: u8, time: f64, payload: Vec<u8>) -> Result<(), JsValue> {
+        let id = id.parse().map_err(|_| EngineError::new("invalid-value"))?;
+        let kind = Kind::from_number(kind).ok_or(EngineError::new("invalid-value"))?;
+        let content = Content { kind, time: whole(time)?, payload: payload.into() }.encode();
+        let rejection = Rejection { id, code: "profile-copied".into(), reason: String::new(), content };
+        self.driver.feed(Input::Reject { stream: name(stream)?, rejection });
+        Ok(())
     }
 
     /// Asks the relay again for the stream's head.
@@ -174,8 +195,13 @@ impl Engine {
     /// The streams of which this device has something, by the beginning of their names.
     pub fn streams(&self, prefix: &str) -> Promise {
         let streams = self.driver.with(|state| state.device.streams());
-        let entries = streams.iter().filter(|(name, _)| name.as_str().starts_with(prefix));
-        Promise::resolve(&js_value::list(entries.map(|(name, pending)| js_value::stream_item(name, *pending))))
+        let held = streams.iter().filter(|held| held.name.as_str().starts_with(prefix));
+        Promise::resolve(&js_value::list(held.map(js_value::local_stream)))
+    }
+
+    /// The Automerge actor of the `number`th page, 32 hex: the same one until this device has another producer id.
+    pub fn actor(&self, number: u32) -> String {
+        ProducerId(self.driver.with(|state| state.device.writer(number))).to_hex()
     }
 
     /// Ends this engine and deletes the database. Rejects with `storage-unavailable` if another page holds it.
@@ -209,25 +235,13 @@ impl Engine {
     }
 }
 
-/// What a host says when it starts the engine.
-#[derive(serde::Deserialize)]
-struct StartOptions {
-    /// The relay; none: this device alone.
-    url: Option<String>,
-    /// Name of the app's local data.
-    database: String,
-    /// Who is signed in; none: anonymous.
-    user: Option<String>,
-    /// There is a page that can be asked for a token.
-    #[serde(default)]
-    token: bool,
-}
-
 /// What `Engine::start` does.
 async fn start(options: JsValue, listener: Function) -> Result<Engine, JsValue> {
-    let options: StartOptions =
-        serde_wasm_bindgen::from_value(options).map_err(|_| EngineError::new("invalid-value"))?;
-    let StartOptions { url, database, user, token } = options;
+    let option = |key: &str| js_sys::Reflect::get(&options, &key.into());
+    let text = |key: &str| option(key).map(|value| value.as_string());
+    let (url, user) = (text("url")?, text("user")?);
+    let database = text("database")?.ok_or(EngineError::new("invalid-value"))?;
+    let token = option("token")?.is_truthy();
     let database = database_name(&database, user.as_deref());
     // The database may be taken away before there is a driver to tell it to.
     let ended: Rc<RefCell<(Option<Ended>, Weak<Driver>)>> = Rc::new(RefCell::new((None, Weak::new())));
@@ -249,7 +263,7 @@ async fn start(options: JsValue, listener: Function) -> Result<Engine, JsValue> 
         database_ended(&driver, how);
     }
     if let Some(why) = why_memory {
-        driver.with(|state| state.changes.log("warn", &format!("nothing is kept on this device: {why}")));
+        driver.with(|state| state.changes.log("warn", &["nothing is kept on this device: ", &why].concat()));
     }
     JsFuture::from(driver.ask(Question::Loaded)).await?;
     if quota::is_offline() {
@@ -284,6 +298,7 @@ fn name(text: &str) -> Result<StreamName, EngineError> {
 
 /// A number of JavaScript that counts something.
 fn whole(number: f64) -> Result<u64, EngineError> {
-    let is_whole = number >= 0.0 && number <= Offset::MAX.0 as f64 && number.fract() == 0.0;
-    is_whole.then_some(number as u64).ok_or(EngineError::new("invalid-value"))
+    let whole = number as u64;
+    let is_whole = whole as f64 == number && whole <= Offset::MAX.0;
+    is_whole.then_some(whole).ok_or(EngineError::new("invalid-value"))
 }

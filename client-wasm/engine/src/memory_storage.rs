@@ -1,9 +1,10 @@
 //! The local store when there is no IndexedDB: the same tables, gone when the page or worker ends.
 
 use crate::storage::Rows;
+use alloc::vec::Vec;
 use bytes::Bytes;
-use std::cell::RefCell;
-use std::ops::Range;
+use core::cell::RefCell;
+use core::ops::Range;
 use sync_core::device::{Table, Write};
 
 /// One table's rows in ascending order of their keys. A row holds a batch of events, so even a long session has few.

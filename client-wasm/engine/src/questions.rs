@@ -3,6 +3,7 @@
 use crate::changes::Changes;
 use crate::js_error::{EngineError, storage_code};
 use crate::js_value;
+use alloc::vec::Vec;
 use js_sys::{Function, Promise};
 use sync_core::device::{Device, Page, StorageError};
 use sync_core::ids::*;
@@ -77,7 +78,7 @@ impl Questions {
 
     /// No page will come.
     pub fn fail_reads(&mut self, error: StorageError) {
-        for (_, answer) in std::mem::take(&mut self.reads) {
+        for (_, answer) in core::mem::take(&mut self.reads) {
             answer.settle(Err(EngineError::new(storage_code(error))));
         }
     }
@@ -87,7 +88,7 @@ impl Questions {
         if !is_running {
             self.fail_reads(StorageError::Fenced);
         }
-        for (question, answer) in std::mem::take(&mut self.waiting) {
+        for (question, answer) in core::mem::take(&mut self.waiting) {
             let result = match is_running {
                 true => answer_of(&question, device, changes),
                 false => Some(Err(EngineError::new("closed"))),
@@ -110,11 +111,16 @@ fn answer_of(question: &Question, device: &Device, changes: &Changes) -> Option<
     match question {
         Question::Loaded => match device.failure() {
             Some(code) => Some(Err(EngineError::new(code))),
-            None => (device.unsaved() == 0).then_some(Ok(JsValue::UNDEFINED)),
+            None => (!device.is_loading()).then_some(Ok(JsValue::UNDEFINED)),
         },
         Question::Pending(stream) => match device.stream_state(stream) {
             None => Some(Err(EngineError::new("not-ready"))),
-            Some(state) if state.loaded => Some(Ok(js_value::pending(&device.pending(stream), &changes.streams))),
+            Some(state) if state.loaded => {
+                let mut pending = device.pending(stream);
+                // The others are told by `appended` or `failed`: whoever had them from here would keep them twice, or for ever.
+                pending.retain(|(event, _)| device.is_saved(stream, event.id));
+                Some(Ok(js_value::pending(&pending, &changes.streams)))
+            }
             Some(state) => state.error.map(|code| Err(EngineError::new(code))),
         },
         Question::Dropped(stream, id) => {

@@ -2,8 +2,8 @@
 //! but for `persist`, which only a page has.
 
 use crate::driver::Driver;
+use alloc::rc::Rc;
 use js_sys::{Function, Promise, Reflect};
-use std::rc::Rc;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 

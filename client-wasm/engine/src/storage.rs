@@ -2,6 +2,8 @@
 
 use crate::indexed_db::{Ended, IndexedDb, OpenError};
 use crate::memory_storage::MemoryStorage;
+use alloc::string::String;
+use alloc::vec::Vec;
 use bytes::Bytes;
 use sync_core::device::{StorageError, Table, Write};
 

@@ -3,6 +3,7 @@
 //! A sorted list instead of a `BTreeMap`, here and elsewhere in this crate: each kind of tree is 7 KB of code that every
 //! visitor of an app would load.
 
+use alloc::vec::Vec;
 use sync_core::device::StreamState;
 use sync_core::digest;
 use sync_core::event::Event;

@@ -1,8 +1,8 @@
 //! Time in the browser: a clock that also counts sleep, and a timer that can be set anew.
 
+use alloc::rc::Rc;
+use core::cell::{Cell, RefCell};
 use js_sys::Function;
-use std::cell::{Cell, RefCell};
-use std::rc::Rc;
 use sync_core::time::Millis;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::*;

@@ -2,11 +2,12 @@
 //! (R3).
 
 use crate::timer::Timer;
+use alloc::collections::VecDeque;
+use alloc::rc::{Rc, Weak};
+use alloc::string::String;
 use bytes::Bytes;
+use core::cell::RefCell;
 use js_sys::{ArrayBuffer, Uint8Array};
-use std::cell::RefCell;
-use std::collections::VecDeque;
-use std::rc::{Rc, Weak};
 use sync_core::device::{Input, Socket};
 use sync_core::wire::CloseCode;
 use wasm_bindgen::prelude::*;
@@ -89,7 +90,7 @@ impl Connection {
         let web = WebSocket::new(url).map_err(|error| {
             // "SyntaxError" or "SecurityError": the address itself may hold a secret, so it is not repeated.
             let name = error.dyn_ref::<web_sys::DomException>().map(|error| error.name());
-            format!("the address of the relay was refused: {}", name.unwrap_or_default())
+            ["the address of the relay was refused: ", &name.unwrap_or_default()].concat()
         })?;
         web.set_binary_type(BinaryType::Arraybuffer);
         let told = Rc::clone(sink);
