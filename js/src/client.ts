@@ -4,9 +4,12 @@ import { DocumentHandleImpl } from "./document-handle.js";
 import type { DocumentHandle } from "./document-types.js";
 import { editsOfChanges } from "./document-rejections.js";
 import { browserPorts } from "./engine/connect.js";
+import type { EngineOptions } from "./engine/engine.js";
 import type { LinkOptions } from "./engine/link.js";
 import { SyncError } from "./errors.js";
+import { LocalStreams, type LocalStream } from "./local-streams.js";
 import { checkName } from "./names.js";
+import { browserWords, OfflineChoice } from "./offline-choice.js";
 import { RejectionList, type Rejection } from "./rejections.js";
 import { Session } from "./session.js";
 import type { SyncStatus } from "./status.js";
@@ -47,9 +50,11 @@ export interface Client {
   readonly status: Store<SyncStatus>;
   /** What the relay refused, oldest first, until retried or discarded. Survives reload; the same in all tabs. */
   readonly rejections: Store<readonly Rejection[]>;
+  /** What this device holds, by name prefix (one store each). The relay's own list is not public: keep an index document. */
+  streams(prefix?: string): Store<readonly LocalStream[]>;
   /** Connects again after `needs-auth`, `stopped` or `disconnect`; asks for a fresh token. */
   connect(): void;
-  /** Goes offline on purpose, in all tabs, until `connect`. */
+  /** Goes offline on purpose, in all tabs, until `connect`, also after a restart. */
   disconnect(): void;
   /** Resolves when the outbox is empty (each write accepted or rejected). Rejects with `signal.reason` on abort. */
   flush(options?: { readonly signal?: AbortSignal }): Promise<void>;
@@ -63,14 +68,20 @@ export interface Client {
 
 /** Makes a client. Does nothing until first use: safe at module level, under StrictMode, and on a server. */
 export function createClient(options: ClientOptions): Client {
-  return new ClientImpl(options, browserLink(options));
+  const offline = new OfflineChoice(engineOf(options), browserWords());
+  return new ClientImpl(options, browserLink(options, offline), offline);
+}
+
+function engineOf(options: ClientOptions): EngineOptions {
+  return { url: options.url ?? null, database: options.database, user: options.user ?? null };
 }
 
 /** How a client reaches its engine in a browser. */
-function browserLink(options: ClientOptions): LinkOptions {
-  const engine = { url: options.url ?? null, database: options.database, user: options.user ?? null };
+function browserLink(options: ClientOptions, offline: OfflineChoice): LinkOptions {
+  const engine = engineOf(options);
   return {
     engine,
+    isOffline: () => offline.isOffline,
     wasm: address(options.assets?.engine),
     hasToken: options.token !== undefined,
     ports: browserPorts(engine, address(options.assets?.worker)),
@@ -92,15 +103,22 @@ export class ClientImpl implements Client {
   readonly rejections: Store<readonly Rejection[]>;
   readonly #session: Session;
   readonly #rejections: RejectionList;
+  readonly #streams: LocalStreams;
+  readonly #offline: OfflineChoice;
   readonly #documentAsset: string | null;
   /** Definition to name to handle. */
   readonly #handles = new WeakMap<object, WeakCache<string, object>>();
 
-  constructor(options: ClientOptions, link: LinkOptions) {
+  constructor(options: ClientOptions, link: LinkOptions, offline = new OfflineChoice(link.engine, null)) {
+    this.#offline = offline;
     this.database = options.database;
     this.user = options.user ?? null;
     this.#documentAsset = address(options.assets?.document);
-    this.#session = new Session(options, link, { onRejections: () => this.#rejections.refresh() });
+    this.#session = new Session(options, link, {
+      onRejections: () => this.#rejections.refresh(),
+      onEngineEvent: () => this.#streams.changed(),
+    });
+    this.#streams = new LocalStreams(this.#session);
     this.#rejections = new RejectionList(this.#session, editsOfChanges(this.#session, this.#documentAsset, (definition, name) => this.document(definition, name)));
     this.status = this.#session.status;
     this.rejections = this.#rejections.store;
@@ -112,9 +130,17 @@ export class ClientImpl implements Client {
   readonly stream = <E extends AppEvent>(definition: StreamDefinition<E>, name: string): StreamHandle<E> =>
     this.#handle(definition, name, () => new StreamHandleImpl<E>(this.#session, this.#rejections, definition, name));
 
-  readonly connect = (): void => this.#session.say({ type: "connect" });
+  readonly streams = (prefix = ""): Store<readonly LocalStream[]> => this.#streams.list(prefix);
 
-  readonly disconnect = (): void => this.#session.say({ type: "disconnect" });
+  readonly connect = (): void => {
+    this.#offline.set(false);
+    this.#session.say({ type: "connect" });
+  };
+
+  readonly disconnect = (): void => {
+    this.#offline.set(true);
+    this.#session.say({ type: "disconnect" });
+  };
 
   readonly flush = (options: { readonly signal?: AbortSignal } = {}): Promise<void> => this.#session.flush(options.signal);
 

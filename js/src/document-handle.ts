@@ -7,7 +7,7 @@ import { ChangeQueue, type QueuedChange } from "./document-queue.js";
 import { openText, type TextHandle } from "./document-text.js";
 import type { ChangeOptions, Conflict, DocumentChange, DocumentHandle, DocumentHistory, Origin } from "./document-types.js";
 import type { DocumentState } from "./document/index.js";
-import type { Commit, Patch, Path, RemoteStep, Snapshot, Step, TextPath } from "./document/types.js";
+import type { Commit, Dropped, Patch, Path, RemoteStep, Snapshot, Step, TextPath } from "./document/types.js";
 import { DocumentError } from "./document/values.js";
 import type { EngineLogEvent } from "./engine/engine.js";
 import { SyncError, toSyncError } from "./errors.js";
@@ -31,7 +31,12 @@ interface Arrived {
   readonly payload: Uint8Array;
   readonly offset: number;
   readonly author: string | null;
+  /** Set if this device wrote it. */
+  readonly own?: OwnEvent;
 }
+
+/** What the engine must know to list an event that had no effect. */
+type OwnEvent = Pick<EngineLogEvent, "id" | "kind" | "time" | "payload">;
 
 /** The one implementation. */
 export class DocumentHandleImpl<T extends object> extends FeedHandle implements DocumentHandle<T>, FeedTarget {
@@ -56,6 +61,8 @@ export class DocumentHandleImpl<T extends object> extends FeedHandle implements 
   /** Null until the document module is there. */
   #layer: DocumentLayer | null = null;
   #readAll = false;
+  /** Whole documents of the log that are being read. */
+  #expanding = 0;
   #stopListening: Unsubscribe = () => undefined;
   #open: OpenChange | null = null;
   /** What came from the log and from other tabs and waits for the next frame, or for the document to open. */
@@ -64,6 +71,14 @@ export class DocumentHandleImpl<T extends object> extends FeedHandle implements 
   #onlyTabs = true;
   /** Who is known to write under which Automerge actor. */
   readonly #authors = new Map<string, string>();
+  /** The leased actor that this document took last. */
+  #leased = "";
+  /** Those before it: given up, since a copy of this profile has them too. */
+  readonly #givenUp = new Set<string>();
+  /** Own open changes, by hash, that the log holds as another event: see {@link #noteDoubled}. */
+  readonly #doubled = new Set<string>();
+  /** Own changes that can have no effect, by hash: true once their event is listed as a rejection, which takes an id. */
+  readonly #superseded = new Map<string, boolean>();
   #origin: Origin = "local";
   #failed: SyncError | null = null;
 
@@ -112,14 +127,13 @@ export class DocumentHandleImpl<T extends object> extends FeedHandle implements 
 
   readonly import = (file: Uint8Array): WriteHandle => {
     this.opened();
-    this.closeChange();
-    const before = this.getSnapshot()!; // an open document has a snapshot
-    const { step, changes } = guarded(() => this.opened().import(file), this.name);
-    if (changes.length === 0) return emptyWrite();
-    const queued = changes.map(({ bytes }) => ({ bytes, write: new Write() }));
-    this.#queue.push(queued);
-    this.#tell(step, before, "local");
-    return queued.at(-1)!.write;
+    const write = new Write();
+    this.feed.countUnsaved(1);
+    this.#layer!.changesOf(file) // an open document has its layer
+      .then((changes) => this.#import(changes, write))
+      .catch((cause: unknown) => write.markFailed(toSyncError(cause, this.name)))
+      .finally(() => this.feed.countUnsaved(-1));
+    return write;
   };
 
   // --------------------------------------------------------------------------------- for texts, history and rejections
@@ -171,13 +185,14 @@ export class DocumentHandleImpl<T extends object> extends FeedHandle implements 
     this.#closing.cancel();
     if (open === null || this.#state === null) return;
     this.#open = null;
-    this.feed.countUnsaved(-1);
     try {
       const commit = this.#state.commit({ time: Date.now(), ...(open.message === undefined ? {} : { message: open.message }) });
       if (commit === null) return open.write.markEmpty();
       this.#send(commit, open.write);
     } catch (cause) {
       open.write.markFailed(toSyncError(cause, this.name));
+    } finally {
+      this.feed.countUnsaved(-1); // only now: it has been counted elsewhere, and at no moment does all seem saved
     }
   }
 
@@ -200,7 +215,8 @@ export class DocumentHandleImpl<T extends object> extends FeedHandle implements 
         this.feed.reportInvalid(event.offset ?? 0);
         continue;
       }
-      this.#arrived.push({ payload: event.payload, offset: event.offset ?? 0, author: event.author });
+      if (event.kind === 3) void this.#expand(event.payload, event.offset ?? 0, event.author, () => this.feed.reportInvalid(event.offset ?? 0));
+      else this.#arrived.push({ payload: event.payload, offset: event.offset ?? 0, author: event.author, ...(own.has(event.id) ? { own: event } : {}) });
       if (!own.has(event.id)) this.#onlyTabs = false;
     }
     if (this.#state !== null) this.#applying.request();
@@ -208,9 +224,18 @@ export class DocumentHandleImpl<T extends object> extends FeedHandle implements 
 
   onWritten(event: PendingEvent): void {
     if (event.write !== null && this.#written.has(event.write)) return; // made here: applied already
-    if (this.#state === null) return; // it is among the pending ones when the document opens
+    if (this.#state === null || event.kind !== 2) return; // it is among the pending ones when the document opens
     this.#arrived.push({ payload: event.payload, offset: 0, author: null });
     this.#applying.request();
+  }
+
+  onSnapshot(snapshot: Uint8Array, offset: number): void {
+    void this.#expand(snapshot, offset, null, () => this.#fail(new SyncError("engine-failed", "the snapshot of this document cannot be read", { stream: this.name })));
+    this.#onlyTabs = false;
+  }
+
+  onAgreed(): void {
+    if (this.#state !== null) void this.#leaseActor(); // else when it opens
   }
 
   onRefused(events: readonly PendingEvent[]): void {
@@ -224,7 +249,7 @@ export class DocumentHandleImpl<T extends object> extends FeedHandle implements 
   }
 
   onPendingChanged(): void {
-    // Ids were filled in: a document does not show them.
+    this.#listSuperseded(); // ids were filled in, or changed
   }
 
   onCaughtUp(): void {
@@ -249,6 +274,11 @@ export class DocumentHandleImpl<T extends object> extends FeedHandle implements 
     this.#applying.cancel();
     this.#state?.close();
     this.#state = null;
+    this.#session.endLease(this.name, this);
+    this.#leased = "";
+    this.#givenUp.clear();
+    this.#doubled.clear();
+    this.#superseded.clear();
     this.#readAll = false;
     this.#arrived = [];
     this.#failed = null;
@@ -290,10 +320,26 @@ export class DocumentHandleImpl<T extends object> extends FeedHandle implements 
     }, (cause: unknown) => this.#fail(cause));
   }
 
+  /** A whole document in the log: its changes take its place. The document opens when they are here. */
+  async #expand(file: Uint8Array, offset: number, author: string | null, onUnreadable: () => void): Promise<void> {
+    const reader = this.#reader;
+    this.#expanding += 1;
+    try {
+      const layer = await loadDocuments(this.#asset);
+      const changes = await layer.changesOf(file);
+      if (this.#reader === reader) this.#arrived.push(...changes.map((payload) => ({ payload, offset, author })));
+    } catch {
+      if (this.#reader === reader) onUnreadable();
+    }
+    this.#expanding -= 1;
+    if (this.#state !== null) this.#applying.request();
+    else this.#openIfPossible();
+  }
+
   #openIfPossible(): void {
-    if (this.#state !== null || this.#layer === null || !this.#readAll || !this.feed.isReady || this.#reader === null || this.failure !== null) return;
+    if (this.#state !== null || this.#expanding > 0 || this.#layer === null || !this.#readAll || !this.feed.isReady || this.#reader === null || this.failure !== null) return;
     const arrived = this.#arrived;
-    const pending = this.#reader.pending.filter((event) => event.kind !== 1).map((event) => event.payload);
+    const pending = this.#reader.pending.filter((event) => event.kind === 2).map((event) => event.payload);
     this.#arrived = [];
     try {
       const payloads = [...arrived.map(({ payload }) => payload), ...pending];
@@ -304,6 +350,25 @@ export class DocumentHandleImpl<T extends object> extends FeedHandle implements 
     this.#note(this.#state.opened, arrived);
     this.#shown.set(this.#state.snapshot);
     this.onFeedStatus();
+    if (this.feed.state?.head != null) this.onAgreed();
+  }
+
+  /**
+   * From here on the document is written under the page's leased actor: pages come and go, and each with an actor of its
+   * own would leave it in the document for ever. Only when the relay has confirmed this device's chain: a copy of the
+   * profile has the same actors until one of the two is found out.
+   */
+  async #leaseActor(): Promise<void> {
+    const actor = await this.#session.leaseActor(this.name, this).catch(() => null);
+    if (this.#state === null) return this.#session.endLease(this.name, this); // closed meanwhile
+    if (actor === null || actor === this.#leased || this.feed.state?.head == null) return;
+    if (this.#leased !== "") this.#givenUp.add(this.#leased);
+    this.#givenUp.delete(actor);
+    this.#leased = actor;
+    this.#applyArrived();
+    this.closeChange();
+    this.#state.takeActor(Uint8Array.from({ length: 16 }, (_, at) => parseInt(actor.slice(2 * at, 2 * at + 2), 16)));
+    this.#listSuperseded(); // what is open under the actor before may be a copy's too
   }
 
   #fail(cause: unknown): void {
@@ -324,21 +389,75 @@ export class DocumentHandleImpl<T extends object> extends FeedHandle implements 
       const step = this.#state.applyRemote(arrived.map(({ payload }) => payload));
       this.#note(step, arrived);
       this.#tell(step, step.before, this.#origin);
+      if (step.displaced.length > 0) this.#redoQueued(step.displaced);
     } catch (cause) {
       this.#fail(cause);
     }
   }
 
   /** Counts what could not be applied, and learns who writes under which actor. */
-  #note({ skipped }: RemoteStep<T>, arrived: readonly Arrived[]): void {
-    for (const { index } of skipped) {
+  #note({ skipped, displaced }: RemoteStep<T>, arrived: readonly Arrived[]): void {
+    for (const { index, reason, hash } of skipped) {
       const offset = arrived[index]?.offset ?? 0;
       if (offset > 0) this.feed.reportInvalid(offset);
+      const own = arrived[index]?.own;
+      if (hash === null || (reason !== "sequence-taken" && reason !== "needs-left-out")) continue;
+      this.#supersede(hash, own);
     }
+    for (const { hash } of displaced) this.#supersede(hash);
+    this.#noteDoubled(arrived);
+    this.#listSuperseded();
     for (const { payload, author } of arrived) {
       const actor = author === null ? undefined : this.#state?.inspect(payload)?.actor;
       if (author !== null && actor !== undefined) this.#authors.set(actor, author);
     }
+  }
+
+  /**
+   * The same edit at the same place in the same second, by a copy of this profile that was not found out yet, is the same
+   * change to the last byte: a document takes one of two events. Who comes second in the log has edited nothing. Own
+   * events that this device wrote before it gave up what it shared with the copy are told by their id or actor; all others
+   * that hold a change of another event are harmless: two devices made the first changes, or imported one file.
+   */
+  #noteDoubled(arrived: readonly Arrived[]): void {
+    const state = this.#state;
+    const open = [...(this.#reader?.pending ?? []), ...arrived.flatMap(({ own }) => own ?? [])].filter(({ kind }) => kind === 2);
+    if (state === null || open.length === 0) return;
+    const hashes = new Set(open.map(({ payload }) => state.inspect(payload)?.hash));
+    for (const { payload, own } of arrived) {
+      const change = state.inspect(payload);
+      if (change === null || change.isFirst || !hashes.has(change.hash)) continue;
+      if (own === undefined) this.#doubled.add(change.hash);
+      else if (this.#isDoubled(own.id, change)) this.#supersede(change.hash, own);
+    }
+  }
+
+  /** The log holds this change as an event of a copy of this profile. `id`: the own event's. */
+  #isDoubled(id: string, { hash, actor }: { readonly hash: string; readonly actor: string }): boolean {
+    return this.#doubled.has(hash) && (this.feed.pending.wasRenamed(id) || this.#givenUp.has(actor));
+  }
+
+  /** Own events whose changes gave way to those of a copy of this profile wait for a decision, as refused ones do. */
+  #listSuperseded(): void {
+    if (this.#superseded.size === 0 && this.#doubled.size === 0) return;
+    for (const { id, kind, time, payload } of this.#reader?.pending ?? []) {
+      const change = kind !== 2 || id === null ? null : this.#state?.inspect(payload);
+      if (id === null || change == null) continue;
+      if (this.#isDoubled(id, change)) this.#supersede(change.hash);
+      this.#list(change.hash, { id, kind, time, payload });
+    }
+  }
+
+  /** `event`: if it is in the log, and pending no more. */
+  #supersede(hash: string, event?: OwnEvent): void {
+    if (!this.#superseded.has(hash)) this.#superseded.set(hash, false);
+    if (event !== undefined) this.#list(hash, event);
+  }
+
+  #list(hash: string, { id, kind, time, payload }: OwnEvent): void {
+    if (this.#superseded.get(hash) !== false) return;
+    this.#superseded.set(hash, true);
+    this.#session.say({ type: "reject", id, stream: this.name, kind, time, payload });
   }
 
   /** Tells a step: first those who follow each step, then those who read snapshots. */
@@ -369,16 +488,36 @@ export class DocumentHandleImpl<T extends object> extends FeedHandle implements 
 
   /** Takes changes out with all that depends on them. What was queued on top of them, and is no event yet, is made again. */
   #takeOut(payloads: readonly Uint8Array[], behind: readonly QueuedChange[]): void {
-    const queued = [...behind, ...this.#queue.takeBack(() => this.closeChange())];
+    this.#queue.takeBack(() => this.closeChange(), (back) => {
+      const state = this.#state;
+      if (state === null) return;
+      const queued = [...behind, ...back];
+      const hashes = payloads.flatMap((payload) => state.inspect(payload)?.hash ?? []);
+      this.#origin = "rejection";
+      const step = state.without([...hashes, ...queued.flatMap(({ bytes }) => state.inspect(bytes)?.hash ?? [])]);
+      this.#tell(step, step.before, "rejection");
+      this.#redo(queued, step.dropped);
+    });
+  }
+
+  /** Changes left the document because their numbers were taken: those that are no events yet are made again. */
+  #redoQueued(dropped: readonly Dropped[]): void {
+    const hashes = new Set(dropped.map(({ hash }) => hash));
+    const isGone = ({ bytes }: QueuedChange): boolean => hashes.has(this.#state?.inspect(bytes)?.hash ?? "");
+    this.#queue.takeBack(() => undefined, (queued) => {
+      const kept = queued.filter((change) => !isGone(change));
+      if (kept.length > 0) this.#queue.push(kept);
+      this.#redo(queued.filter(isGone), dropped);
+    });
+  }
+
+  /** Makes changes that left the document and were never handed over again, on the document as it is now. */
+  #redo(changes: readonly QueuedChange[], dropped: readonly Dropped[]): void {
     const state = this.#state;
     if (state === null) return;
-    const hashes = payloads.flatMap((payload) => state.inspect(payload)?.hash ?? []);
-    this.#origin = "rejection";
-    const step = state.without([...hashes, ...queued.flatMap(({ bytes }) => state.inspect(bytes)?.hash ?? [])]);
-    this.#tell(step, step.before, "rejection");
-    for (const { bytes, write } of queued) {
+    for (const { bytes, write } of changes) {
       const hash = state.inspect(bytes)?.hash;
-      const edits = step.dropped.find((dropped) => dropped.hash === hash)?.patches ?? [];
+      const edits = dropped.find((change) => change.hash === hash)?.patches ?? [];
       this.#origin = "local";
       const again = state.retry(edits);
       const commit = again === null ? null : state.commit({ time: Date.now() });
@@ -389,6 +528,16 @@ export class DocumentHandleImpl<T extends object> extends FeedHandle implements 
       this.#send(commit, write.getSnapshot().stage === "unsaved" ? write : new Write());
       this.#tell(again, again.before, "local");
     }
+  }
+
+  /** Merges the changes of a file; the last one's write is that of the whole. */
+  #import(payloads: readonly Uint8Array[], write: Write): void {
+    this.opened();
+    this.closeChange();
+    const { step, changes } = this.opened().import(payloads);
+    if (changes.length === 0) return write.markEmpty();
+    this.#queue.push(changes.map(({ bytes }, index) => ({ bytes, write: index === changes.length - 1 ? write : new Write() })));
+    this.#tell(step, step.before, "local");
   }
 
   #commitAt(heads: Parameters<DocumentHistory<T>["changeAt"]>[0], edit: (draft: T) => void, { message }: ChangeOptions): WriteHandle {

@@ -52,15 +52,15 @@ export class ChangeQueue {
     if (this.#trouble === null) this.#handOver(this.#queue.length);
   }
 
-  /** Runs `close`, which may push one more, and takes back everything that was not handed over. */
-  takeBack(close: () => void): readonly QueuedChange[] {
+  /** Runs `close`, which may push one more, and gives everything that was not handed over to `again`, which may push it anew. */
+  takeBack(close: () => void, again: (back: readonly QueuedChange[]) => void): void {
     this.#isHeld = true;
     close();
     this.#isHeld = false;
     const back = this.#queue;
     this.#queue = [];
-    this.#owner.countUnsaved(-back.length);
-    return back;
+    again(back);
+    this.#owner.countUnsaved(-back.length); // what was pushed anew is counted by now
   }
 
   #next(count: number): void {
@@ -69,9 +69,9 @@ export class ChangeQueue {
 
   #handOver(count: number): void {
     const changes = this.#queue.splice(0, count);
-    this.#owner.countUnsaved(-changes.length); // from here on the feed counts them
     this.#underWay.push(...changes);
     for (const change of changes) this.#follow(change);
+    this.#owner.countUnsaved(-changes.length); // the feed counts them by now: at no moment does all seem saved
   }
 
   #follow(change: QueuedChange): void {

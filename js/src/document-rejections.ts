@@ -37,28 +37,20 @@ export function editsOfChanges(
   };
 }
 
-/**
- * The edits of a refused change. It is in no log, so the document is opened from the log once more, with the change on
- * top, which is then taken out again. All refused changes of the stream go on top, since they may need each other.
- */
+/** The edits of a refused change, which is in no log: on top of what it was made on, refused changes among that. */
 async function patchesOf(session: Session, asset: string | null, stream: string, payload: Uint8Array): Promise<readonly Patch[]> {
   const layer = await loadDocuments(asset);
   const payloads: Uint8Array[] = [];
   session.feed(stream).touch(); // the engine reads streams that are open
   for (let after = 0, more = true; more; ) {
     const page = await session.call("read", stream, after, 1024 * 1024);
-    payloads.push(...page.events.filter((event) => event.kind !== 1).map((event) => event.payload));
+    const files = page.events.filter((event) => event.kind === 3).map((event) => event.payload);
+    for (const file of page.snapshot === undefined ? files : [page.snapshot, ...files]) payloads.push(...(await layer.changesOf(file).catch(() => [])));
+    payloads.push(...page.events.filter((event) => event.kind === 2).map((event) => event.payload));
     more = page.more && page.upto > after;
     after = page.upto;
   }
-  const refused = (await session.call("rejections")).filter((rejection) => rejection.stream === stream && rejection.kind !== 1);
-  const onTop = refused.map((rejection) => rejection.payload);
-  const state = layer.open<Record<string, string>>({ payloads: [...payloads, ...onTop], pending: onTop.length });
-  try {
-    const hash = state.inspect(payload)?.hash;
-    if (hash === undefined) return [];
-    return state.without([hash]).dropped.find((dropped) => dropped.hash === hash)?.patches ?? [];
-  } finally {
-    state.close();
-  }
+  const open = (await session.call("pending", stream)).filter((event) => event.kind === 2);
+  const refused = (await session.call("rejections")).filter((rejection) => rejection.stream === stream && rejection.kind === 2);
+  return layer.editsOf(payload, [...payloads, ...open.map((event) => event.payload), ...refused.map((rejection) => rejection.payload)]);
 }

@@ -29,7 +29,10 @@ export interface DocumentHandle<T extends object> extends Handle, Store<Snapshot
   readonly history: DocumentHistory<T>;
   /** The whole document as an Automerge file, which `@automerge/automerge` opens. Pending changes included. */
   export(): Uint8Array;
-  /** Merges an Automerge file of the same history, or of another one, into this document. */
+  /**
+   * Merges an Automerge file of the same history, or of another one, into this document: shown once it has been read. The
+   * write fails with `invalid-value` if it is none.
+   */
   import(file: Uint8Array): WriteHandle;
 }
 

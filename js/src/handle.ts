@@ -24,12 +24,6 @@ export interface Handle {
   keepOpen(): Unsubscribe;
 }
 
-/**
- * The engine tells a stream's state when it changed. A relay that has nothing new changes nothing, so on a live
- * connection silence for this long is its answer, in ms.
- */
-const ANSWER_MS_MAX = 1000;
-
 /** The part of a handle that both kinds share: it shows its feed's status, unless the name belongs to the other kind. */
 export abstract class FeedHandle implements Handle {
   readonly name: string;
@@ -64,30 +58,20 @@ export abstract class FeedHandle implements Handle {
 
   readonly caughtUp = async (options: { readonly signal?: AbortSignal } = {}): Promise<void> => {
     const release = this.hold();
-    let isLate = false;
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const isCaughtUp = (): boolean => this.feed.state?.caughtUp === true;
+    const told = {
+      subscribe: (listener: () => void): Unsubscribe => {
+        const ends = [this.status.subscribe(listener), this.feed.onEngineState(listener)];
+        return () => ends.forEach((end) => end());
+      },
+    };
+    const isCaughtUp = (): boolean => this.#working() && this.feed.isLoaded && (!this.#host.hasRelay || this.feed.state?.caughtUp === true);
     try {
-      await until({
-        subscribe: (listener) => {
-          const ends = [this.status.subscribe(listener), this.feed.onAnswer(listener)];
-          return () => ends.forEach((end) => end());
-        },
-      }, () => this.#working() && this.feed.isLoaded && (!this.#host.hasRelay || (this.#host.connected && isCaughtUp())), options.signal);
+      await until(told, isCaughtUp, options.signal);
       if (!this.#host.hasRelay) return; // there is nobody who has more
-      const asked = this.feed.answers;
+      const asked = this.feed.state?.answers ?? 0;
       this.#host.say({ type: "refresh", stream: this.name });
-      await until({
-        subscribe: (listener) => {
-          timer = setTimeout(() => {
-            isLate = true;
-            listener();
-          }, ANSWER_MS_MAX);
-          return this.feed.onAnswer(listener);
-        },
-      }, () => this.#working() && isCaughtUp() && (this.feed.answers > asked || (isLate && this.#host.connected)), options.signal);
+      await until(told, () => isCaughtUp() && (this.feed.state?.answers ?? 0) > asked, options.signal);
     } finally {
-      clearTimeout(timer);
       release();
     }
   };

@@ -17,6 +17,7 @@ export { splice, updateText } from "./document/draft.js";
 export { Counter, ImmutableString } from "./document/values.js";
 export { SyncError, type SyncErrorCode, type SyncErrorInfo } from "./errors.js";
 export type { Handle } from "./handle.js";
+export type { LocalStream } from "./local-streams.js";
 export type { EventId, Offset } from "./offset.js";
 export type { ChangeRejection, EventRejection, Rejection, RejectionInfo } from "./rejections.js";
 export type { SchemaOutput, StandardSchema } from "./schema.js";

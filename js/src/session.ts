@@ -25,6 +25,8 @@ interface OpenWrite {
 export interface SessionTarget {
   /** The engine's list of rejections may have changed. */
   onRejections(): void;
+  /** What this device holds may have changed. */
+  onEngineEvent(): void;
 }
 
 /** One client's session. */
@@ -44,6 +46,8 @@ export class Session implements FeedHost, LinkTarget {
   readonly #unanswered = new Map<string, OpenWrite>();
   /** Writes of this page that are saved and unanswered, by {@link writeKey}: the engine's own count may be a message behind. */
   readonly #awaited = new Set<string>();
+  /** Which document of a stream is written under this page's leased actor: one, or their numbers would meet. */
+  readonly #leases = new Map<string, object>();
   readonly #hideListeners = new Set<() => void>();
   readonly #ending = new AbortController();
   #link: Link | null = null;
@@ -110,6 +114,18 @@ export class Session implements FeedHost, LinkTarget {
 
   closed(feed: Feed): void {
     this.#open.delete(feed);
+  }
+
+  /** The Automerge actor that nobody but this page writes under, for one document of `stream`, 32 hex; null where there is none to have. */
+  leaseActor(stream: string, document: object): Promise<string | null> {
+    if ((this.#leases.get(stream) ?? document) !== document) return Promise.resolve(null);
+    this.#leases.set(stream, document);
+    return this.call("actor");
+  }
+
+  /** The document is closed: all that it wrote has been said. */
+  endLease(stream: string, document: object): void {
+    if (this.#leases.get(stream) === document) this.#leases.delete(stream);
   }
 
   /** Runs `listener` whenever this page is about to be hidden or left. */
@@ -269,6 +285,7 @@ export class Session implements FeedHost, LinkTarget {
         this.#feeds.get(event.stream)?.onState(event);
         break;
     }
+    this.#target.onEngineEvent();
     this.#update();
   }
 
@@ -313,12 +330,12 @@ export class Session implements FeedHost, LinkTarget {
       case "running":
         return null;
       case "waiting": {
-        const message = "another tab holds the local data (it runs another build of this app, or a browser without SharedWorker): close or reload it";
+        const message = "another tab holds the local data (it runs another build of this app or names another relay, or the browser has no SharedWorker): close or reload it";
         const error: SyncErrorInfo = { code: "engine-failed", message, retryable: true, stream: null };
-        return { state: "waiting", retryAt: this.#phaseAt, error }; // it goes on the moment the other one ends
+        return { state: "waiting", waitsFor: "other-tab", retryAt: this.#phaseAt, error }; // it goes on the moment the other one ends
       }
       case "broken":
-        return phase.error.retryable ? { state: "waiting", retryAt: this.#phaseAt, error: phase.error.toJSON() } : { state: "stopped", error: phase.error.toJSON() };
+        return phase.error.retryable ? { state: "waiting", waitsFor: "engine", retryAt: this.#phaseAt, error: phase.error.toJSON() } : { state: "stopped", error: phase.error.toJSON() };
       case "ended":
         return phase.error.code === "closed" ? { state: "closed" } : { state: "stopped", error: phase.error.toJSON() };
     }

@@ -14,7 +14,8 @@ export type Connection =
   | { readonly state: "offline" } // the browser says there is no network, or `disconnect` was called
   | { readonly state: "connecting" }
   | { readonly state: "connected" }
-  | { readonly state: "waiting"; readonly retryAt: number; readonly error: SyncErrorInfo } // ms since 1970
+  /** Goes on by itself, at `retryAt` (ms since 1970): for the relay to be reached, for another tab to let go of the local data, for the engine to start. */
+  | { readonly state: "waiting"; readonly waitsFor: "relay" | "other-tab" | "engine"; readonly retryAt: number; readonly error: SyncErrorInfo }
   | { readonly state: "needs-auth"; readonly error: SyncErrorInfo } // call `connect` when there is a token
   | { readonly state: "stopped"; readonly error: SyncErrorInfo } // will not try again: `wrong-user`, `outdated-app` …
   | { readonly state: "closed" };
@@ -136,7 +137,8 @@ function toStorage({ storage }: EngineStatus): StorageStatus {
 
 function toConnection(connection: EngineConnection): Connection {
   if (!("error" in connection)) return { state: connection.state };
-  return { ...connection, error: toErrorInfo(connection.error, null)! };
+  const error = toErrorInfo(connection.error, null)!;
+  return connection.state === "waiting" ? { ...connection, waitsFor: "relay", error } : { ...connection, error };
 }
 
 /** `next`, with every part that says the same as in `before` taken from `before`: fit for `Object.is`. Plain data only. */

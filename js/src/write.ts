@@ -129,7 +129,7 @@ export class Write implements WriteHandle {
     copy();
   }
 
-  /** Its id changed (at most once, before it was accepted). */
+  /** Its id changed, since a copy of this profile uses it too. */
   rename(id: string): void {
     const state = this.getSnapshot();
     if ((state.stage === "saved" || state.stage === "accepted") && state.id !== id) this.#state.set({ ...state, id: toEventId(id) });

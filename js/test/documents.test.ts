@@ -2,9 +2,9 @@
 import { beforeEach, expect, test, vi } from "vitest";
 import { defineDocument, defineStream, event } from "../src/index.js";
 import type { ChangeRejection, Origin, StandardSchema } from "../src/index.js";
-import { foreignChange, layer } from "./fake-document.js";
+import { foreignChange, hashOf, layer } from "./fake-document.js";
 import { json } from "./fake-engine.js";
-import { eventually, settle, World } from "./world.js";
+import { eventually, settle, turns, World } from "./world.js";
 
 vi.mock("../src/document/index.js", () => import("./fake-document.js"));
 
@@ -56,6 +56,25 @@ test("changes show at once, and those of one frame are one event with one write"
   await eventually(() => note.status.getSnapshot().savedOn === "relay");
 });
 
+test("on its way to the relay a change is never said to be safer than it is, not even for a moment", async () => {
+  const world = new World();
+  const { client, note } = await openNote(world, "never-too-safe");
+  const told: Record<string, string[]> = { client: [], note: [] };
+  for (const [name, { status }] of Object.entries({ client, note })) {
+    status.subscribe(() => {
+      const { savedOn } = status.getSnapshot();
+      if (told[name]!.at(-1) !== savedOn) told[name]!.push(savedOn);
+    });
+  }
+  const write = note.change((d) => { d.title = "a"; });
+  await write.saved;
+  await eventually(() => client.status.getSnapshot().savedOn === "device" && note.status.getSnapshot().savedOn === "device");
+  world.engine.confirm("never-too-safe");
+  await write.accepted;
+  await eventually(() => client.status.getSnapshot().savedOn === "relay" && note.status.getSnapshot().savedOn === "relay");
+  expect(told).toEqual({ client: ["none", "device", "relay"], note: ["none", "device", "relay"] });
+});
+
 test("asking for saved closes the open change at once; another message begins a new one", async () => {
   const world = new World();
   const { note } = await openNote(world, "n2");
@@ -83,11 +102,12 @@ test("a change on top of an own one that the log has not shown says so, and else
 test("remote changes come once a frame, with the open change closed before them", async () => {
   const world = new World();
   const { note } = await openNote(world, "n4");
+  await settle(); // its actor is leased, which would apply what came
   const steps: [Origin, string][] = [];
   note.onChange(({ origin, after }) => steps.push([origin, `${after.title}/${after.body}`]));
   world.engine.deliver("n4", [foreignChange({ title: "1" })], 2);
   world.engine.deliver("n4", [foreignChange({ title: "2" })], 2);
-  await settle(15); // they are here and wait for the frame, which comes before that of the change
+  await turns(); // they are here and wait for the frame, which comes before that of the change
   const write = note.change((d) => { d.body = "mine"; });
   await eventually(() => steps.some(([origin]) => origin === "remote"));
   expect(steps).toEqual([["local", "/mine"], ["remote", "2/mine"]]);
@@ -275,8 +295,171 @@ test("import writes what was new, and nothing for what was known", async () => {
   const { note } = await openNote(world, "n15");
   const file = foreignChange({ title: "imported" });
   const write = note.import(file);
-  expect(note.getSnapshot()!.title).toBe("imported");
+  expect(note.status.getSnapshot().savedOn).toBe("none");
   await write.saved;
+  expect(note.getSnapshot()!.title).toBe("imported");
   expect(world.engine.at("n15").outbox.map(({ payload }) => payload)).toEqual([file]);
-  expect(note.import(file).getSnapshot()).toEqual({ stage: "empty" });
+  expect(await note.import(file).saved).toBeNull();
+  await expect(note.import(new Uint8Array(9)).saved).rejects.toMatchObject({ code: "invalid-value", stream: "n15" });
+});
+
+const leased = (device: string, page: number): string => device + page.toString(16).padStart(31, "0");
+
+test("a document is written under the page's leased actor once the relay agrees with the device, and under another after a fork", async () => {
+  const world = new World();
+  layer.actors.length = 0;
+  const { client, note } = await openNote(world, "lease");
+  await settle();
+  expect(layer.actors).toEqual([leased("a", 0)]); // `openNote` lets the relay answer
+  const other = client.document(defineDocument<Note>({ defaults: { title: "", body: "" } }), "lease");
+  await other.ready;
+  await settle();
+  expect(layer.actors).toHaveLength(1); // two documents of one page would meet in their numbers
+  const tab = world.client();
+  await tab.document(Note, "lease").ready;
+  await settle();
+  expect(layer.actors).toEqual([leased("a", 0), leased("a", 1)]);
+  world.engine.at("lease").caughtUp = false; // the connection is gone
+  world.engine.tellState("lease");
+  const write = note.change((d) => { d.title = "open"; });
+  world.engine.device = "f";
+  world.engine.answer("lease", true);
+  await settle();
+  expect(layer.actors.slice(2).sort()).toEqual([leased("f", 0), leased("f", 1)]);
+  await write.saved; // the open change was closed for it
+});
+
+test("a document is not leased an actor before the relay has answered", async () => {
+  const world = new World();
+  layer.actors.length = 0;
+  world.prepare = (engine) => engine.at("alone").log.push({ id: "b:1", offset: 1, kind: 2, time: 0, author: null, payload: foreignChange({ title: "t" }), causes: {} });
+  await world.client().document(Note, "alone").ready;
+  await settle();
+  expect(layer.actors).toEqual([]);
+});
+
+test("own changes that gave way to a copy of this profile become rejections, and can be made again", async () => {
+  const world = new World();
+  const { client, note } = await openNote(world, "twin");
+  const write = note.change((d) => { d.title = "mine"; });
+  await write.saved;
+  const { payload } = world.engine.at("twin").outbox[0]!;
+  world.engine.holding = true;
+  const unsaved = note.change((d) => { d.body = "on top"; });
+  await settle(40); // handed over, and not saved yet
+  world.engine.deliver("twin", [foreignChange({ title: "the twin's" }, [], hashOf(payload))], 2);
+  await eventually(() => note.getSnapshot()?.title === "the twin's");
+  expect(note.getSnapshot()?.body).toBe("");
+  world.engine.holding = false;
+  world.engine.saveAll();
+  await eventually(() => client.rejections.getSnapshot().length === 2);
+  expect(write.getSnapshot()).toMatchObject({ stage: "rejected", error: { rejection: { code: "profile-copied" } } });
+  expect(unsaved.getSnapshot().stage).toBe("rejected");
+  world.engine.confirm("twin"); // it goes its way in the log, where nobody can apply it
+  await settle();
+  expect(client.rejections.getSnapshot()).toHaveLength(2);
+  expect(note.getSnapshot()).toMatchObject({ title: "the twin's", body: "" });
+  for (const rejection of client.rejections.getSnapshot()) await rejection.retry().saved;
+  await eventually(() => client.rejections.getSnapshot().length === 0);
+  await eventually(() => note.getSnapshot()?.body === "on top"); // from another handle: at the next frame
+  expect(note.getSnapshot()?.title).toBe("mine");
+});
+
+test.each(["before the own one", "in one batch with it"])("the same change of a copy of this profile, %s, leaves nothing of the own one: it becomes a rejection", async (when) => {
+  const world = new World();
+  const { client, note } = await openNote(world, "equal");
+  const write = note.change((d) => { d.title = "both"; });
+  await write.saved;
+  const copied = world.engine.fork("equal");
+  if (when === "before the own one") {
+    world.engine.confirm("equal", 0, copied);
+    await eventually(() => client.rejections.getSnapshot().length === 1);
+    expect(write.getSnapshot()).toMatchObject({ stage: "rejected", id: world.engine.at("equal").outbox[0]!.id, error: { rejection: { code: "profile-copied" } } });
+    expect(note.getSnapshot()?.title).toBe("both"); // the copy's
+    world.engine.confirm("equal");
+  } else world.engine.confirm("equal", Infinity, copied);
+  await eventually(() => client.rejections.getSnapshot().length === 1);
+  await settle();
+  expect(world.engine.calls.filter((call) => call.startsWith("reject"))).toEqual([`reject equal ${world.engine.at("equal").log[1]!.id}`]);
+  expect(note.getSnapshot()?.title).toBe("both");
+});
+
+test("the same change of a copy of this profile is told to a page that was loaded since, too", async () => {
+  const world = new World();
+  const { client, note } = await openNote(world, "equal2");
+  await note.change((d) => { d.title = "both"; }).saved;
+  await client.close();
+  const { client: next } = await openNote(world, "equal2");
+  world.engine.confirm("equal2", 0, world.engine.fork("equal2"));
+  await eventually(() => next.rejections.getSnapshot().length === 1);
+});
+
+test("the same change of a copy of this profile under an actor that is given up only then becomes a rejection, too", async () => {
+  const world = new World();
+  const { client, note } = await openNote(world, "equal3");
+  await settle(); // the actor is leased
+  await note.change((d) => { d.title = "both"; }).saved;
+  world.engine.deliver("equal3", [world.engine.at("equal3").outbox[0]!.payload], 2);
+  await settle();
+  expect(client.rejections.getSnapshot()).toEqual([]); // so far it might come of a file that another device imported
+  world.engine.device = "f";
+  world.engine.answer("equal3", true);
+  world.engine.at("equal3").caughtUp = false;
+  world.engine.tellState("equal3");
+  world.engine.answer("equal3", true);
+  await eventually(() => client.rejections.getSnapshot().length === 1);
+  expect(note.getSnapshot()?.title).toBe("both");
+});
+
+test("who came first with a change that a copy of this profile made too, and whoever imported the same file, is told nothing", async () => {
+  const world = new World();
+  const { client, note } = await openNote(world, "first");
+  await note.change((d) => { d.title = "both"; }).saved;
+  const copied = world.engine.fork("first");
+  world.engine.confirm("first");
+  world.engine.confirm("first", 0, copied);
+  await note.import(foreignChange({ body: "from a file" })).saved;
+  world.engine.deliver("first", world.engine.at("first").outbox.map(({ payload }) => payload), 2);
+  await settle();
+  world.engine.confirm("first");
+  await settle();
+  expect(client.rejections.getSnapshot()).toEqual([]);
+  expect(note.getSnapshot()).toEqual({ title: "both", body: "from a file" });
+});
+
+test("a document whose log begins with a snapshot opens with it", async () => {
+  const world = new World();
+  world.prepare = (engine) => {
+    engine.deliver("cut", [foreignChange({ title: "gone" }), foreignChange({ body: "kept" })], 2);
+    engine.at("cut").snapshot = { bytes: foreignChange({ title: "from the snapshot" }), offset: 1 };
+  };
+  const note = world.client().document(Note, "cut");
+  await note.ready;
+  expect(note.getSnapshot()).toEqual({ title: "from the snapshot", body: "kept" });
+});
+
+test("a whole document in the log is read on its own; one that cannot be read is skipped and counted", async () => {
+  const world = new World();
+  world.prepare = (engine) => engine.deliver("whole", [foreignChange({ title: "whole" }), new Uint8Array([1])], 3);
+  const note = world.client().document(Note, "whole");
+  await note.ready;
+  expect(note.getSnapshot()!.title).toBe("whole");
+  expect(note.status.getSnapshot().invalid).toBe(1);
+  world.engine.deliver("whole", [foreignChange({ body: "more" })], 3);
+  await eventually(() => note.getSnapshot()?.body === "more");
+});
+
+test("an own change that comes back in one batch with the copy's change that took its place becomes a rejection, once", async () => {
+  const world = new World();
+  const { client, note } = await openNote(world, "twin2");
+  const write = note.change((d) => { d.title = "mine"; });
+  await write.saved;
+  const taken = foreignChange({ title: "the twin's" }, [], hashOf(world.engine.at("twin2").outbox[0]!.payload));
+  world.engine.confirm("twin2", Infinity, [{ id: "b:1", offset: 1, kind: 2, time: 0, author: null, payload: taken, causes: {} }]);
+  await eventually(() => client.rejections.getSnapshot().length === 1);
+  await settle();
+  expect(world.engine.calls.filter((call) => call.startsWith("reject"))).toHaveLength(1);
+  expect(note.getSnapshot()!.title).toBe("the twin's");
+  await client.rejections.getSnapshot()[0]!.retry().saved;
+  await eventually(() => note.getSnapshot()!.title === "mine");
 });

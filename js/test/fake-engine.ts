@@ -1,5 +1,5 @@
 /** An engine in memory that does exactly what a test tells it, in the shapes and the order of the real one. */
-import type { Engine, EngineEvent, EngineLogEvent, EngineLogPage, EngineRejection, EngineStatus, EngineStreamState, EventKind } from "../src/engine/engine.js";
+import type { Engine, EngineEvent, EngineLocalStream, EngineLogEvent, EngineLogPage, EngineRejection, EngineStatus, EngineStreamState, EventKind } from "../src/engine/engine.js";
 
 const EPOCH = "e".repeat(32);
 const PRODUCER = "a".repeat(32);
@@ -14,6 +14,9 @@ interface FakeStream {
   caughtUp: boolean;
   sequence: number;
   foreign: number;
+  answers: number;
+  /** Stands for the log up to its offset. */
+  snapshot?: { bytes: Uint8Array; offset: number };
 }
 
 export function checkOf(offset: number): string {
@@ -37,6 +40,7 @@ export class FakeEngine implements Engine {
   failing: string | null = null;
   /** Set: appends wait for `saveAll`. */
   holding = false;
+  device = "a";
   readonly #held: (() => void)[] = [];
   readonly #listener: (event: EngineEvent) => void;
 
@@ -46,7 +50,7 @@ export class FakeEngine implements Engine {
   }
 
   at(name: string): FakeStream {
-    const known = this.streams_.get(name) ?? { epoch: EPOCH, log: [], outbox: [], open: false, exists: "unknown" as const, caughtUp: false, sequence: 0, foreign: 0 };
+    const known = this.streams_.get(name) ?? { epoch: EPOCH, log: [], outbox: [], open: false, exists: "unknown" as const, caughtUp: false, sequence: 0, foreign: 0, answers: 0 };
     this.streams_.set(name, known);
     return known;
   }
@@ -73,7 +77,7 @@ export class FakeEngine implements Engine {
     const cursor = stream.log.at(-1)?.offset ?? 0;
     const state: EngineStreamState = {
       type: "stream", stream: name, phase: "ready", exists: cursor > 0 || stream.outbox.length > 0 ? true : stream.exists,
-      caughtUp: stream.caughtUp, epoch: stream.epoch, cursor, head: stream.caughtUp ? cursor : null, pending: stream.outbox.length,
+      caughtUp: stream.caughtUp, epoch: stream.epoch, cursor, head: stream.caughtUp ? cursor : null, answers: stream.answers, pending: stream.outbox.length,
       rejected: this.refused.filter((refused) => refused.stream === name).length, access: "write",
       savedOn: stream.outbox.length > 0 ? "device" : "relay", error: null,
     };
@@ -94,23 +98,32 @@ export class FakeEngine implements Engine {
     this.#apply(name, events);
   }
 
-  /** The relay logs the first `count` events of the outbox and they come back. */
-  confirm(name: string, count = Infinity): void {
+  /** The relay logs the first `count` events of the outbox and they come back, in one batch behind `before`. */
+  confirm(name: string, count = Infinity, before: readonly EngineLogEvent[] = []): void {
     const stream = this.at(name);
     const confirmed = stream.outbox.splice(0, count);
     this.tell({ type: "accepted", stream: name, ids: confirmed.map(({ id }) => id) });
-    this.#apply(name, confirmed.map((event, index) => {
+    this.#apply(name, [...before, ...confirmed].map((event, index) => {
       const offset = (stream.log.at(-1)?.offset ?? 0) + 1 + index;
       const { state: _, ...logged } = event;
       return { ...logged, offset, check: checkOf(offset) };
     }));
   }
 
+  /** A copy of this profile is found out: what is open gets ids of its own. Gives it as it was. */
+  fork(name: string): readonly EngineLogEvent[] {
+    const stream = this.at(name);
+    const before = stream.outbox;
+    stream.outbox = before.map((event, index) => ({ ...event, id: `${index.toString(16).padStart(32, "d")}:1` }));
+    before.forEach(({ id: from }, index) => this.tell({ type: "renamed", stream: name, from, to: stream.outbox[index]!.id }));
+    return before;
+  }
+
   /** The relay refuses the event of the outbox at `index`. */
   refuse(name: string, code: string, reason: string, index = 0): void {
     const stream = this.at(name);
     const event = stream.outbox.splice(index, 1)[0]!;
-    const rejection: EngineRejection = { id: event.id, stream: name, kind: event.kind, code, reason, time: 7, eventTime: event.time, payload: event.payload };
+    const rejection: EngineRejection = { id: event.id, stream: name, kind: event.kind, code, reason, time: event.time, payload: event.payload };
     this.refused.push(rejection);
     this.tell({ type: "rejected", stream: name, rejections: [rejection] });
     this.tellState(name);
@@ -118,7 +131,8 @@ export class FakeEngine implements Engine {
 
   /** The relay answers the subscription. */
   answer(name: string, exists: boolean): void {
-    Object.assign(this.at(name), { exists, caughtUp: true });
+    const stream = this.at(name);
+    Object.assign(stream, { exists, caughtUp: true, answers: stream.answers + 1 });
     this.tellState(name);
   }
 
@@ -176,6 +190,10 @@ export class FakeEngine implements Engine {
   async read(name: string, after: number, maxBytes: number): Promise<EngineLogPage> {
     this.calls.push(`read ${name} ${after}`);
     const stream = this.at(name);
+    if (stream.snapshot !== undefined && after < stream.snapshot.offset) {
+      const { bytes, offset } = stream.snapshot;
+      return { epoch: stream.epoch, after: offset, upto: offset, check: checkOf(offset), more: (stream.log.at(-1)?.offset ?? 0) > offset, events: [], snapshot: bytes };
+    }
     const behind = stream.log.filter((event) => event.offset! > after);
     const events: EngineLogEvent[] = [];
     for (let bytes = 0; events.length < behind.length && (events.length === 0 || bytes < maxBytes); ) {
@@ -199,6 +217,18 @@ export class FakeEngine implements Engine {
     const at = this.refused.findIndex((refused) => refused.id === id && refused.stream === stream);
     if (at >= 0) this.refused.splice(at, 1);
     this.tellStatus();
+  }
+
+  reject(id: string, stream: string, kind: EventKind, time: number, payload: Uint8Array): void {
+    this.calls.push(`reject ${stream} ${id}`);
+    const rejection: EngineRejection = { id, stream, kind, code: "profile-copied", reason: "", time, payload };
+    this.refused.push(rejection);
+    this.tell({ type: "rejected", stream, rejections: [rejection] });
+  }
+
+  /** The first digit says which device, the last ones which page. */
+  actor(number: number): string {
+    return this.device + number.toString(16).padStart(31, "0");
   }
 
   refresh(stream: string): void {
@@ -225,8 +255,12 @@ export class FakeEngine implements Engine {
     return false;
   }
 
-  async streams(): Promise<readonly { name: string; pending: number; usedBytes: number }[]> {
-    return [];
+  async streams(prefix: string): Promise<readonly EngineLocalStream[]> {
+    const held = [...this.streams_].filter(([name, { log, outbox }]) => name.startsWith(prefix) && log.length + outbox.length > 0);
+    return held.map(([name, { log, outbox }]) => ({
+      name, kind: (log[0] ?? outbox[0])!.kind === 1 ? "stream" : "document",
+      usedBytes: log.reduce((sum, event) => sum + event.payload.byteLength, 0), pending: outbox.length,
+    }));
   }
 
   async deleteLocalData(): Promise<void> {

@@ -1,7 +1,8 @@
 /** The conversation between pages and their host: versions, locks, vanished pages, tokens, the window. */
 import { afterEach, expect, test, vi } from "vitest";
 import { defineStream, event } from "../src/index.js";
-import { PAGE_WINDOW_BYTES, PROTOCOL_VERSION, pageLockName, type HostMessage, type PageMessage } from "../src/engine/protocol.js";
+import { engineLockName, hostName, PAGE_WINDOW_BYTES, PROTOCOL_VERSION, pageLockName, type HostMessage, type PageMessage } from "../src/engine/protocol.js";
+import { Host } from "../src/engine/host.js";
 import { greet } from "../src/engine/greeting.js";
 import { json } from "./fake-engine.js";
 import { eventually, settle, turns, World } from "./world.js";
@@ -17,7 +18,7 @@ function rawPage(world: World, hello: Partial<Extract<PageMessage, { type: "hell
   greet(port2, () => world.host);
   port1.onmessage = ({ data }: MessageEvent<HostMessage>) => void heard.push(data);
   const say = (message: PageMessage): void => port1.postMessage(message);
-  say({ type: "hello", protocol: PROTOCOL_VERSION, page: "raw", locked: false, engine: world.engineOptions, wasm: null, hasToken: false, ...hello });
+  say({ type: "hello", protocol: PROTOCOL_VERSION, page: "raw", locked: false, engine: world.engineOptions, wasm: null, hasToken: false, offline: false, ...hello });
   return { heard, say, port: port1 };
 }
 
@@ -49,6 +50,25 @@ test("a host of another version: the client stops with outdated-app, and everyth
   expect(() => orders.append({ type: "closed" })).toThrow("another build");
 });
 
+test("a page that comes to an engine whose storage is gone gets a new one, and the other pages are at their end", async () => {
+  const world = new World();
+  const first = world.client();
+  first.status.subscribe(() => undefined);
+  await eventually(() => first.status.getSnapshot().connection.state === "connected");
+  const lost = world.engine;
+  lost.connection = { state: "stopped", error: { code: "storage-lost", message: "gone", retryable: false } };
+  lost.tellStatus();
+  await eventually(() => first.status.getSnapshot().connection.state === "stopped");
+
+  const second = world.client();
+  second.status.subscribe(() => undefined);
+  await eventually(() => second.status.getSnapshot().connection.state === "connected");
+  expect(world.engine).not.toBe(lost);
+  expect(lost.calls).toContain("stop");
+  expect(first.status.getSnapshot().connection).toMatchObject({ state: "stopped", error: { code: "storage-lost" } });
+  expect(() => first.stream(Orders, "orders").append({ type: "closed" })).toThrow("gone");
+});
+
 test("a second host waits for the first one's lock, says so, and starts when the first ends", async () => {
   const world = new World();
   const first = world.client();
@@ -58,7 +78,7 @@ test("a second host waits for the first one's lock, says so, and starts when the
   const second = world.client({}, world.newHost());
   second.status.subscribe(() => undefined);
   await eventually(() => second.status.getSnapshot().connection.state === "waiting");
-  expect(second.status.getSnapshot().connection).toMatchObject({ error: { code: "engine-failed", retryable: true } });
+  expect(second.status.getSnapshot().connection).toMatchObject({ waitsFor: "other-tab", error: { code: "engine-failed", retryable: true } });
   expect(world.engine).toBe(engine);
   await world.host.stop();
   await eventually(() => second.status.getSnapshot().connection.state === "connected");
@@ -250,4 +270,85 @@ test("visibility is that of all pages together; the network is passed on", async
   await eventually(() => world.engine.calls.includes("hint offline"));
   one.say({ type: "bye" });
   two.say({ type: "bye" });
+});
+
+test("each living page has an Automerge actor of its own; that of one which vanished rests before another page goes on with it", async () => {
+  const world = new World();
+  const die = new Map<string, () => void>();
+  const open = async (name: string): Promise<string> => {
+    await new Promise<void>((held) => void world.locks.request(pageLockName(name), () => new Promise<void>((resolve) => { die.set(name, resolve); held(); })));
+    const page = rawPage(world, { page: name, locked: true });
+    page.say({ type: "call", request: 1, method: "actor", args: [] });
+    page.say({ type: "call", request: 2, method: "actor", args: [] });
+    const answers = (): string[] => page.heard.flatMap((message) => (message.type === "answer" ? [String(message.value)] : []));
+    await eventually(() => answers().length === 2);
+    expect(answers()[0]).toBe(answers()[1]);
+    return answers()[0]!;
+  };
+  const [first, second] = [await open("first"), await open("second")];
+  expect(first).not.toBe(second);
+  die.get("first")!();
+  await settle();
+  expect([first, second]).not.toContain(await open("third"));
+  await settle(2100);
+  expect(await open("fourth")).toBe(first);
+});
+
+test("a page is given no Automerge actor where there are no locks", async () => {
+  const world = new World();
+  const host = new Host(world.engineOptions, { load: async () => world.start, locks: null });
+  world.hosts.push(host);
+  const { port1, port2 } = new MessageChannel();
+  greet(port2, () => host);
+  const heard: HostMessage[] = [];
+  port1.onmessage = ({ data }: MessageEvent<HostMessage>) => void heard.push(data);
+  const say = (message: PageMessage): void => port1.postMessage(message);
+  say({ type: "hello", protocol: PROTOCOL_VERSION, page: "p", locked: false, engine: world.engineOptions, wasm: null, hasToken: false, offline: false });
+  say({ type: "call", request: 1, method: "actor", args: [] });
+  await eventually(() => heard.some((message) => message.type === "answer" && message.value === null));
+  port1.close();
+});
+
+test("two relays' addresses and one database: the second host waits, as there is one writer of the local data", () => {
+  const [one, two] = [{ url: "wss://one.test", database: "d", user: "u" }, { url: "wss://two.test", database: "d", user: "u" }];
+  expect(engineLockName(one)).toBe(engineLockName(two));
+  expect(hostName(one)).not.toBe(hostName(two));
+  expect(engineLockName(one)).not.toBe(engineLockName({ ...one, user: null }));
+});
+
+test("who went offline on purpose is offline when the engine starts again, until connect", async () => {
+  const world = new World();
+  const first = world.client();
+  first.disconnect();
+  await eventually(() => world.engine?.calls.includes("disconnect") === true);
+  await world.host.stop();
+  const host = world.newHost();
+  const second = world.client({}, host);
+  second.status.subscribe(() => undefined);
+  const before = world.engine;
+  await eventually(() => world.engine !== before && world.engine.calls.includes("disconnect"));
+  second.connect();
+  await eventually(() => world.engine.calls.includes("connect"));
+  await host.stop();
+  const third = world.client({}, world.newHost());
+  third.status.subscribe(() => undefined);
+  await eventually(() => third.status.getSnapshot().connection.state === "connected");
+  expect(world.engine.calls).not.toContain("disconnect");
+});
+
+test("an engine that is tried again is told from a host that waits for another tab", async () => {
+  const world = new World();
+  const start = world.start;
+  let broken = true;
+  world.start = async (options, listener) => {
+    if (broken) throw { code: "engine-failed", message: "no memory" };
+    return start(options, listener);
+  };
+  const client = world.client();
+  client.status.subscribe(() => undefined);
+  await eventually(() => client.status.getSnapshot().connection.state === "waiting");
+  expect(client.status.getSnapshot().connection).toMatchObject({ waitsFor: "engine" });
+  broken = false;
+  await settle(1100);
+  expect(client.status.getSnapshot().connection.state).toBe("connected");
 });

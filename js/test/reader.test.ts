@@ -14,6 +14,7 @@ async function read(...pages: readonly EngineLogPage[]): Promise<readonly string
   await new Promise<void>((resolve) => {
     const reader = new LogReader(async () => (left.length > 1 ? left.shift()! : left[0]!), {
       onEvents: (epoch, events) => told.push(`${epoch} ${events.map(({ offset }) => offset).join(" ")}`),
+      onSnapshot: (snapshot, offset) => told.push(`snapshot of ${snapshot.byteLength} bytes at ${offset}`),
       onReset: () => told.push("reset"),
       onCaughtUp: () => resolve(),
       onError: (cause) => {
@@ -36,4 +37,9 @@ test("a log that is replaced between two pages is read again", async () => {
 
 test("an engine that always has more and gives nothing is at fault", async () => {
   expect(await read(page("new", 0, 0, true))).toEqual(["the local log says that it has more and gives nothing"]);
+});
+
+test("a log that begins with a snapshot is told with it", async () => {
+  const first = { ...page("one", 3, 3, true), snapshot: new Uint8Array(5) };
+  expect(await read(first, page("one", 3, 5, false))).toEqual(["snapshot of 5 bytes at 3", "one 4 5"]);
 });

@@ -191,7 +191,7 @@ test("a view that opens late reads the log in pages and meets the live events wi
   const orders = world.client().stream(Orders, "orders/6");
   const release = orders.keepOpen();
   await eventually(() => world.engine !== undefined);
-  const payloads = Array.from({ length: 5000 }, (_, n) => json("paid", { amount: 1, note: "x".repeat(60), n }));
+  const payloads = Array.from({ length: 5000 }, (_, n) => json("paid", { amount: 1, note: "x".repeat(80), n }));
   world.engine.deliver("orders/6", payloads);
   const total = orders.view(Seen);
   total.subscribe(() => undefined);
@@ -356,4 +356,40 @@ test("a reducer that throws fails its view with the event's type, and no other",
   expect(broken.status.getSnapshot().error!.message).not.toContain("secret");
   await total.ready;
   expect(total.getSnapshot()).toBe(3);
+});
+
+test("what this device holds is listed by prefix, with kind and size, and followed while it is watched", async () => {
+  const world = new World();
+  const client = world.client();
+  const orders = client.stream(Orders, "orders/held");
+  await orders.append({ type: "closed" }).saved;
+  const list = client.streams("orders/");
+  expect(client.streams("orders/")).toBe(list);
+  const stop = list.subscribe(() => undefined);
+  await eventually(() => list.getSnapshot().length === 1);
+  expect(list.getSnapshot()[0]).toMatchObject({ name: "orders/held", kind: "stream", usedBytes: 0, pending: 1 });
+  world.engine.confirm("orders/held");
+  world.engine.deliver("other/held", [new Uint8Array([1])], 2);
+  await eventually(() => list.getSnapshot()[0]?.pending === 0);
+  expect(list.getSnapshot()[0]!.usedBytes).toBeGreaterThan(0);
+  const all = client.streams();
+  const stopAll = all.subscribe(() => undefined);
+  await eventually(() => all.getSnapshot().length === 2);
+  expect(all.getSnapshot()[1]).toMatchObject({ name: "other/held", kind: "document" });
+  stop();
+  stopAll();
+});
+
+test("a view of a stream whose beginning is only in a snapshot fails with history-cut, and so does reading it", async () => {
+  const world = new World();
+  world.prepare = (engine) => {
+    engine.deliver("orders/cut", [json("closed"), json("closed")]);
+    engine.at("orders/cut").snapshot = { bytes: new Uint8Array(3), offset: 1 };
+  };
+  const orders = world.client().stream(Orders, "orders/cut");
+  await expect(orders.view(Total).ready).rejects.toMatchObject({ code: "history-cut" });
+  const reading = async (): Promise<void> => {
+    for await (const event of orders.read()) throw new Error(`an event was told: ${event.type}`);
+  };
+  await expect(reading()).rejects.toMatchObject({ code: "history-cut" });
 });

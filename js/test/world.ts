@@ -5,6 +5,7 @@ import type { EngineOptions, StartEngine } from "../src/engine/engine.js";
 import { greet } from "../src/engine/greeting.js";
 import { Host } from "../src/engine/host.js";
 import type { LinkOptions } from "../src/engine/link.js";
+import { OfflineChoice } from "../src/offline-choice.js";
 import { FakeEngine } from "./fake-engine.js";
 
 /** Exclusive locks with a queue each: what `navigator.locks` is to a browser. */
@@ -37,6 +38,12 @@ export class FakeLocks {
 export class World {
   readonly engineOptions: EngineOptions = { url: "wss://relay.test", database: "test", user: null };
   readonly locks = new FakeLocks() as unknown as LockManager;
+  readonly words = new Map<string, string>();
+  readonly offline = new OfflineChoice(this.engineOptions, {
+    getItem: (key) => this.words.get(key) ?? null,
+    setItem: (key, value) => void this.words.set(key, value),
+    removeItem: (key) => void this.words.delete(key),
+  });
   readonly hosts: Host[] = [];
   readonly clients: ClientImpl[] = [];
   engine!: FakeEngine;
@@ -65,6 +72,7 @@ export class World {
       engine: this.engineOptions,
       wasm: null,
       hasToken: options.token !== undefined,
+      isOffline: () => this.offline.isOffline,
       locks: this.locks,
       ports: [() => {
         const { port1, port2 } = new MessageChannel();
@@ -75,7 +83,7 @@ export class World {
   }
 
   client(options: Partial<ClientOptions> = {}, host: Host = this.host): ClientImpl {
-    const client = new ClientImpl({ url: this.engineOptions.url!, database: "test", ...options }, this.link(options, host));
+    const client = new ClientImpl({ url: this.engineOptions.url!, database: "test", ...options }, this.link(options, host), this.offline);
     this.clients.push(client);
     return client;
   }

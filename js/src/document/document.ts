@@ -6,7 +6,7 @@ import { retryPatches, toRetryablePatch } from "./retry.js";
 import { applyPatches, frozen, toPatch } from "./snapshot.js";
 import { SharedText } from "./text.js";
 import type {
-  Commit, CommitOptions, Committed, ConflictingValue, Dropped, EditOptions, Heads, HistoryEntry, OpenOptions, Patch, Path, RemoteStep,
+  Commit, CommitOptions, Committed, ConflictingValue, Dropped, EditOptions, Heads, HistoryEntry, Inspected, OpenOptions, Patch, Path, RemoteStep,
   Snapshot, Step, TextState, WithoutStep,
 } from "./types.js";
 import { DocumentError } from "./values.js";
@@ -33,11 +33,11 @@ export class DocumentState<T extends object> {
     this.opened = remoteStep(makeStep(this.#snapshot, this.#snapshot, []), opened);
   }
 
-  /** Throws `engine-failed` if `file` is no Automerge document, `invalid-value` for defaults that cannot be stored. */
+  /** Throws `invalid-value` for defaults that cannot be stored. */
   static open<T extends object>(module: DocumentModule, options: OpenOptions): DocumentState<T> {
-    const { actor, defaults = {}, file, payloads = [], pending = 0 } = options;
+    const { actor, defaults = {}, payloads = [], pending = 0 } = options;
     const encoded = encodeDefaults(defaults);
-    return guarded(() => new DocumentState<T>(module, new module.Document(actor, encoded, file, payloads, pending)));
+    return guarded(() => new DocumentState<T>(module, new module.Document(actor, encoded, payloads, pending)));
   }
 
   get snapshot(): Snapshot<T> {
@@ -67,6 +67,20 @@ export class DocumentState<T extends object> {
     this.#committed();
     const applied = guarded(() => this.#wasm.apply(payloads));
     return remoteStep(this.#step(applied[0], null), applied);
+  }
+
+  /**
+   * Writes under this actor (16 bytes) from now on; nobody else may. False, and not done, where its numbers are in doubt: a
+   * change of it was left out here, or waits for others. There must be no uncommitted edits.
+   */
+  takeActor(actor: Uint8Array): boolean {
+    this.#committed();
+    return guarded(() => this.#wasm.takeActor(actor));
+  }
+
+  /** The edits of a change that is in no document, to show them or make them again. `payloads` hold what it was made on top of. */
+  static editsOf(module: DocumentModule, payload: Uint8Array, payloads: readonly Uint8Array[]): readonly Patch[] {
+    return guarded(() => module.Document.editsOf(payload, payloads)).map(toRetryablePatch);
   }
 
   /** Takes refused changes out, with all that depends on them. */
@@ -138,10 +152,10 @@ export class DocumentState<T extends object> {
     return guarded(() => this.#wasm.changes()).map(([hash, actor, time, message]) => ({ heads: [hash] as unknown as Heads, actor, time: time * 1000, message }));
   }
 
-  /** The hash (hex) and Automerge actor (hex) of a payload, without applying it; null if it is no change. */
-  inspect(payload: Uint8Array): { readonly hash: string; readonly actor: string } | null {
+  /** What a payload is, without applying it; null if it is no change. */
+  inspect(payload: Uint8Array): Inspected | null {
     const found = guarded(() => this.#module.Document.inspect(payload));
-    return found === undefined ? null : { hash: found[0], actor: found[1] };
+    return found === undefined ? null : { hash: found[0], actor: found[1], isFirst: found[2] };
   }
 
   /** The whole document as an Automerge file. There must be no uncommitted edits. */
@@ -150,10 +164,10 @@ export class DocumentState<T extends object> {
     return guarded(() => this.#wasm.exportFile());
   }
 
-  /** Merges an Automerge file. `changes` are those that were new, as payloads of events, in order. */
-  import(file: Uint8Array): { step: Step<T>; changes: readonly Committed[] } {
+  /** Merges changes of an Automerge file (`changesOf`). `changes` are those that were new, as payloads of events, in order. */
+  import(payloads: readonly Uint8Array[]): { step: Step<T>; changes: readonly Committed[] } {
     this.#committed();
-    const [applied, changes] = guarded(() => this.#wasm.importFile(file));
+    const [applied, changes] = guarded(() => this.#wasm.import(payloads));
     return { step: this.#step(applied[0], null), changes: changes.map(toCommitted) };
   }
 
@@ -205,6 +219,11 @@ export class DocumentState<T extends object> {
   #committed(): void {
     if (this.#uncommitted) throw new DocumentError("invalid-value", "commit the edits of this document first");
   }
+}
+
+/** The changes of an Automerge file, each as a payload. A file from outside may break the module: see `document-files.ts`. */
+export async function changesOf(module: DocumentModule, file: Uint8Array): Promise<readonly Uint8Array[]> {
+  return guarded(() => module.Document.changesOf(file));
 }
 
 function makeStep<T>(before: Snapshot<T>, after: Snapshot<T>, raw: readonly RawPatch[]): Step<T> {

@@ -1,5 +1,5 @@
 /** Documents without network or storage: what the package builds its handles on. */
-export { DocumentState } from "./document.js";
+export { changesOf, DocumentState } from "./document.js";
 export { splice, updateText } from "./draft.js";
 export { loadDocumentModule, type DocumentModule } from "./module.js";
 export * from "./types.js";

@@ -1,5 +1,6 @@
 /** The document module: Automerge in WebAssembly. What crosses the border are plain arrays. */
 import init, { Document } from "../wasm/document/document.js";
+import type { SkipReason } from "./types.js";
 import { DocumentError, type DocumentErrorCode } from "./values.js";
 
 /** An object's id, or the number of an object that the same operations make. */
@@ -28,7 +29,7 @@ export type RawPatch = readonly [action: number, path: Key[], content: unknown, 
 export type RawCommitted = readonly [hash: string, bytes: Uint8Array];
 export type RawCommit = readonly [hash: string, bytes: Uint8Array, first: RawCommitted[]];
 export type RawDropped = readonly [hash: string, patches: RawPatch[]];
-export type RawSkipped = readonly [index: number, reason: "malformed" | "sequence-taken", hash: string | null];
+export type RawSkipped = readonly [index: number, reason: SkipReason, hash: string | null];
 export type RawApplied = readonly [
   patches: RawPatch[], skipped: RawSkipped[], displaced: RawDropped[], replayed: number, waiting: number, rebuilt: number,
 ];
@@ -48,6 +49,7 @@ export interface WasmDocument {
   ): readonly [RawCommit, RawPatch[]] | undefined;
   apply(payloads: readonly Uint8Array[]): RawApplied;
   without(hashes: readonly string[]): readonly [RawPatch[], RawDropped[]];
+  takeActor(actor: Uint8Array): boolean;
   heads(): string[];
   diff(from: readonly string[], to: readonly string[]): RawPatch[];
   changes(): (readonly [hash: string, actor: string, timeSeconds: number, message: string | null])[];
@@ -59,17 +61,19 @@ export interface WasmDocument {
   indexOf(object: string, cursor: string): number | undefined;
   conflicts(path: readonly Key[]): (readonly [value: unknown, actor: string, winner: boolean])[];
   exportFile(): Uint8Array;
-  importFile(file: Uint8Array): readonly [RawApplied, RawCommitted[]];
+  import(changes: readonly Uint8Array[]): readonly [RawApplied, RawCommitted[]];
   free(): void;
 }
 
 /** The module's class. */
 export interface WasmDocumentClass {
   new (
-    actor: Uint8Array, defaults: readonly (readonly [string, unknown])[], file: Uint8Array | undefined,
-    payloads: readonly Uint8Array[], pending: number,
+    actor: Uint8Array, defaults: readonly (readonly [string, unknown])[], payloads: readonly Uint8Array[], pending: number,
   ): WasmDocument;
-  inspect(payload: Uint8Array): readonly [hash: string, actor: string] | undefined;
+  /** May break the module on a file from outside. */
+  changesOf(file: Uint8Array): Uint8Array[];
+  editsOf(payload: Uint8Array, payloads: readonly Uint8Array[]): RawPatch[];
+  inspect(payload: Uint8Array): readonly [hash: string, actor: string, isFirst: boolean] | undefined;
 }
 
 /** The loaded module. */

@@ -99,19 +99,34 @@ export interface Committed {
   readonly bytes: Uint8Array;
 }
 
+/** One Automerge change, not applied. */
+export interface Inspected {
+  /** Hex. */
+  readonly hash: string;
+  /** Hex. */
+  readonly actor: string;
+  /** Whether it is one of the deterministic first changes, which every device makes. */
+  readonly isFirst: boolean;
+}
+
 /** What `commit` closed. */
 export interface Commit extends Committed {
   /** Deterministic first changes that the log has not shown yet: to be written before this change, in this order. */
   readonly first: readonly Committed[];
 }
 
+/** Why a payload was not applied. */
+export type SkipReason =
+  | "malformed" // no Automerge change, or one that breaks its own rules or our limits
+  | "sequence-taken" // its (actor, sequence) belongs to another change that this document holds
+  | "needs-left-out" // it depends on one of these
+  | "too-many-wait"; // more wait for others than there is room for; opened again from the log, the document may hold it
+
 /** A payload that was not applied. */
 export interface Skipped {
   /** Its index among the payloads; -1 for one that waited since an earlier call. */
   readonly index: number;
-  readonly reason:
-    | "malformed" // no Automerge change, or one that breaks its own rules or our limits
-    | "sequence-taken"; // its (actor, sequence) belongs to another change that this document holds
+  readonly reason: SkipReason;
   /** Hex; null when it could not be read. */
   readonly hash: string | null;
 }
@@ -142,13 +157,11 @@ export interface WithoutStep<T> extends Step<T> {
 
 /** How a document is opened. */
 export interface OpenOptions {
-  /** 16 random bytes: the Automerge actor of this page's changes, never used by anyone else. */
+  /** 16 random bytes: the Automerge actor of this page's changes, never used by anyone else. See `takeActor`. */
   readonly actor: Uint8Array;
   /** The definition's defaults, or nothing. */
   readonly defaults?: object;
-  /** A saved document (kind 3), if there is one; the payloads come on top of it. */
-  readonly file?: Uint8Array;
-  /** Payloads of the log, in its order, then those of own events that the log has not shown. */
+  /** Payloads of the log, in its order, then those of own events that the log has not shown: changes and whole documents. */
   readonly payloads?: readonly Uint8Array[];
   /** How many payloads at the end are own ones that the log has not shown. */
   readonly pending?: number;

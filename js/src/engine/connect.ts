@@ -1,5 +1,5 @@
 /** How a browser page reaches its host: a SharedWorker, else a host in the page itself. */
-import { engineLockName } from "./protocol.js";
+import { hostName } from "./protocol.js";
 import type { EngineOptions } from "./engine.js";
 import type { OpenPort } from "./link.js";
 
@@ -19,7 +19,7 @@ export function browserPorts(engine: EngineOptions, worker: string | null): read
 }
 
 function sharedPort(engine: EngineOptions, url: string | null, onFailed: () => void): MessagePort {
-  const name = engineLockName(engine);
+  const name = hostName(engine);
   // Bundlers find the worker by this very expression, so it stands here whole.
   const worker = url === null
     ? new SharedWorker(new URL("./shared-worker.js", import.meta.url), { type: "module", name })

@@ -51,6 +51,17 @@ export interface EngineLogPage {
   readonly check: string;
   readonly more: boolean;
   readonly events: readonly EngineLogEvent[];
+  /** What stands for the log up to `after`, where the local log begins with a snapshot and was read from the start. */
+  readonly snapshot?: Uint8Array;
+}
+
+/** A stream of which this device has something. */
+export interface EngineLocalStream {
+  readonly name: string;
+  readonly kind: "document" | "stream";
+  /** What its log takes here, about. */
+  readonly usedBytes: number;
+  readonly pending: number;
 }
 
 /** A refused event, kept until it is dropped. */
@@ -60,9 +71,8 @@ export interface EngineRejection {
   readonly kind: EventKind;
   readonly code: string;
   readonly reason: string;
-  /** When this device learned of it: its own clock, milliseconds since 1970. */
+  /** When it was written: this device's clock, milliseconds since 1970. */
   readonly time: number;
-  readonly eventTime: number;
   readonly payload: Uint8Array;
 }
 
@@ -81,7 +91,10 @@ export interface EngineStreamState {
   readonly caughtUp: boolean;
   readonly epoch: string;
   readonly cursor: number;
+  /** The relay's head when last heard of on this connection. A number: what the relay has of this device agrees with what is here. */
   readonly head: number | null;
+  /** How often the relay has said how the stream stands there: one more after each refresh. */
+  readonly answers: number;
   readonly pending: number;
   readonly rejected: number;
   readonly access: "write" | "read" | "none";
@@ -127,7 +140,7 @@ export type EngineEvent =
   | EngineApplied
   | { readonly type: "accepted"; readonly stream: string; readonly ids: readonly string[] }
   | { readonly type: "rejected"; readonly stream: string; readonly rejections: readonly EngineRejection[] }
-  /** An id changed, which happens once at most. */
+  /** An id was given up, since a copy of this profile uses it too; and back, if it was this device's own event that entered the log under it. */
   | { readonly type: "renamed"; readonly stream: string; readonly from: string; readonly to: string }
   /** The stream has another log now: its readers start again from the beginning. */
   | { readonly type: "reset"; readonly stream: string; readonly epoch: string }
@@ -158,6 +171,10 @@ export interface Engine {
   rejections(): Promise<readonly EngineRejection[]>;
   /** Forgets a stream's rejection; retry and discard both end with this. */
   dropRejection(id: string, stream: string): Promise<void>;
+  /** Lists an own event that no document can apply: a copy of this profile used its actor. The same one only once. */
+  reject(id: string, stream: string, kind: EventKind, time: number, payload: Uint8Array): void;
+  /** The Automerge actor of the `number`th page, 32 hex: the same one until this device has another producer id. */
+  actor(number: number): string;
   /** Asks the relay again for the stream's head. */
   refresh(stream: string): void;
   connect(): void;
@@ -166,7 +183,7 @@ export interface Engine {
   authenticate(token: string | null): void;
   hint(what: EngineHint): void;
   requestPersistence(): Promise<boolean>;
-  streams(prefix: string): Promise<readonly { name: string; pending: number; usedBytes: number }[]>;
+  streams(prefix: string): Promise<readonly EngineLocalStream[]>;
   deleteLocalData(): Promise<void>;
   stop(): Promise<void>;
 }

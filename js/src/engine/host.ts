@@ -3,11 +3,12 @@
  * the engine tells, and knows which page wants what.
  *
  * Two locks keep it honest: it holds the engine's lock while its engine lives, so that there is one engine per
- * (origin, database, user, relay) even when two builds of an app run two workers; and it waits for each page's lock, which
+ * (origin, database, user) even when two builds of an app, or two relays' addresses, run two workers; and it waits for each page's lock, which
  * the browser releases however the page ends.
  */
 import type { Engine, EngineApplied, EngineEvent, EngineHint, EngineOptions, EngineStatus, StartEngine } from "./engine.js";
 import { HostPage } from "./host-page.js";
+import { PageNumbers } from "./page-numbers.js";
 import { OpenStreams } from "./open-streams.js";
 import { TokenRequests } from "./token-requests.js";
 import { engineLockName, PROTOCOL_VERSION, type HostCalls, type HostMessage, type PageMessage } from "./protocol.js";
@@ -43,6 +44,7 @@ export class Host {
   readonly #pages = new Set<HostPage>();
   readonly #streams = new OpenStreams((stream) => this.#withEngine((engine) => engine.close(stream)));
   readonly #tokens = new TokenRequests((token) => this.#withEngine((engine) => engine.authenticate(token)));
+  readonly #numbers = new PageNumbers();
   /** The engine's number of a write to the page's. */
   readonly #writes = new Map<number, { readonly page: HostPage; readonly write: number }>();
   #lastWrite = 0;
@@ -60,6 +62,7 @@ export class Host {
 
   /** A page said hello; from here on its port is this host's. */
   welcome(port: MessagePort, hello: Hello): void {
+    this.#endIfLost();
     const page = new HostPage(port, hello.hasToken);
     const { locks } = this.#environment;
     clearTimeout(this.#idleTimer);
@@ -68,11 +71,23 @@ export class Host {
     page.post({ type: "welcome", protocol: PROTOCOL_VERSION });
     if (hello.locked && locks !== null) page.watch(locks, hello.page, () => this.#leave(page, "vanished"));
     if (page.hasToken) this.#tokens.addPage(page);
-    if (this.#phase.state === "idle" || this.#phase.state === "broken") void this.#start(hello.wasm);
+    if (this.#phase.state === "idle" || this.#phase.state === "broken") void this.#start(hello);
     else if (this.#phase.state === "running") page.post({ type: "running" });
     else if (this.#phase.said !== null) page.post(this.#phase.said);
     if (this.#status !== null) page.post({ type: "event", event: this.#status });
     this.#updateVisibility();
+  }
+
+  /**
+   * An engine whose storage is gone does nothing any more. Its pages ask to be loaded again; with the first that is, all of
+   * it ends, or two tabs would keep it for ever: what the others hold is of data that is no more.
+   */
+  #endIfLost(): void {
+    const connection = this.#status?.connection;
+    if (this.#phase.state !== "running" || connection?.state !== "stopped" || connection.error.code !== "storage-lost") return;
+    this.#broadcast({ type: "broken", code: "storage-lost", message: connection.error.message, final: true });
+    this.#sendAway();
+    void this.stop();
   }
 
   /** Ends the engine and releases its lock; the pages are on their own. */
@@ -82,6 +97,7 @@ export class Host {
     clearTimeout(this.#idleTimer);
     this.#streams.clear();
     this.#tokens.clear();
+    this.#numbers.clear();
     this.#writes.clear();
     this.#early = [];
     this.#status = null;
@@ -94,7 +110,7 @@ export class Host {
     }
   }
 
-  async #start(wasm: string | null): Promise<void> {
+  async #start({ wasm, offline }: Hello): Promise<void> {
     const give = new AbortController();
     this.#phase = { state: "starting", said: null, give };
     const release = await this.#takeLock(give.signal);
@@ -107,6 +123,7 @@ export class Host {
           break;
         }
         this.#phase = { state: "running", engine, release };
+        if (offline) engine.disconnect();
         this.#broadcast({ type: "running" });
         for (const early of this.#early.splice(0)) early(engine);
         return;
@@ -216,6 +233,8 @@ export class Host {
         return this.#withEngine((engine) => this.#append(engine, page, message));
       case "refresh":
         return this.#withEngine((engine) => engine.refresh(message.stream));
+      case "reject":
+        return this.#withEngine((engine) => engine.reject(message.id, message.stream, message.kind, message.time, message.payload));
       case "connect":
         return this.#withEngine((engine) => engine.connect());
       case "disconnect":
@@ -239,7 +258,7 @@ export class Host {
 
   async #answer(engine: Engine, page: HostPage, { request, method, args }: Extract<PageMessage, { type: "call" }>): Promise<void> {
     try {
-      page.post({ type: "answer", request, value: await perform(engine, method, args) });
+      page.post({ type: "answer", request, value: method === "actor" ? this.#actorOf(engine, page) : await perform(engine, method, args) });
     } catch (cause) {
       page.post({ type: "failure", request, ...problem(cause) });
       return;
@@ -250,11 +269,17 @@ export class Host {
     await this.stop();
   }
 
+  /** Leased to the page for as long as it lives, which its lock shows. */
+  #actorOf(engine: Engine, page: HostPage): string | null {
+    return this.#environment.locks === null ? null : engine.actor(this.#numbers.of(page));
+  }
+
   /** The pages have been told that it is over. */
   #sendAway(): void {
     this.#tokens.clear();
     for (const page of this.#pages) {
       this.#tokens.removePage(page);
+      this.#numbers.free(page, "left");
       page.end();
     }
     this.#pages.clear();
@@ -280,6 +305,7 @@ export class Host {
     page.end();
     this.#tokens.removePage(page);
     this.#streams.closeAll(page, how);
+    this.#numbers.free(page, how);
     for (const [number, author] of this.#writes) if (author.page === page) this.#writes.delete(number);
     this.#updateVisibility();
     if (this.#pages.size === 0) this.#idleTimer = setTimeout(() => void this.stop(), IDLE_MS);
@@ -297,7 +323,7 @@ export class Host {
 }
 
 /** The calls that a page may make; a name that is none of them never reaches the engine. */
-async function perform(engine: Engine, method: keyof HostCalls, args: readonly unknown[]): Promise<unknown> {
+async function perform(engine: Engine, method: Exclude<keyof HostCalls, "actor">, args: readonly unknown[]): Promise<unknown> {
   switch (method) {
     case "read":
       return engine.read(...(args as HostCalls["read"]["args"]));
@@ -307,6 +333,8 @@ async function perform(engine: Engine, method: keyof HostCalls, args: readonly u
       return engine.rejections();
     case "dropRejection":
       return engine.dropRejection(...(args as HostCalls["dropRejection"]["args"]));
+    case "streams":
+      return engine.streams(...(args as HostCalls["streams"]["args"]));
     case "requestPersistence":
       return engine.requestPersistence();
     case "deleteLocalData":

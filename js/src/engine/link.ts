@@ -29,6 +29,8 @@ export interface LinkOptions {
   readonly engine: EngineOptions;
   readonly wasm: string | null;
   readonly hasToken: boolean;
+  /** Somebody went offline on purpose in an earlier life of the engine. */
+  readonly isOffline: () => boolean;
   /** Tried in turn: the shared worker, then a host in this page. */
   readonly ports: readonly OpenPort[];
   /** Null where the page has none (an insecure address). */
@@ -123,8 +125,8 @@ export class Link {
         answered = true;
         this.#hear(data);
       };
-      const { engine, wasm, hasToken } = this.#options;
-      port.postMessage({ type: "hello", protocol: PROTOCOL_VERSION, page: this.#page, locked: this.#isLocked, engine, wasm, hasToken } satisfies PageMessage);
+      const { engine, wasm, hasToken, isOffline } = this.#options;
+      port.postMessage({ type: "hello", protocol: PROTOCOL_VERSION, page: this.#page, locked: this.#isLocked, engine, wasm, hasToken, offline: isOffline() } satisfies PageMessage);
     } catch {
       next(); // a worker of another origin, or one that the content security policy forbids
     }

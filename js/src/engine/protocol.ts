@@ -5,17 +5,26 @@
  * app may meet in one SharedWorker, and a page must not guess. Nothing else is said before. Messages keep their order
  * in both directions, so a page that sees its own `appended` has seen all that was committed before it.
  */
-import type { EngineApplied, EngineEvent, EngineHint, EngineLogPage, EngineLogEvent, EngineOptions, EngineRejection, EventKind } from "./engine.js";
+import type { EngineApplied, EngineEvent, EngineHint, EngineLocalStream, EngineLogPage, EngineLogEvent, EngineOptions, EngineRejection, EventKind } from "./engine.js";
 
 /** Raised whenever a message changes its meaning or a new one must be understood. */
-export const PROTOCOL_VERSION = 1;
+export const PROTOCOL_VERSION = 2;
 
 /** How many bytes of `applied` a page may have unconfirmed before the host only tells it to read. */
 export const PAGE_WINDOW_BYTES = 1024 * 1024;
 
-/** The name of the lock that one engine holds: one at a time per (origin, database, user, relay). */
-export function engineLockName(options: EngineOptions): string {
-  return `tidelog:${[options.database, options.user ?? "", options.url ?? ""].map(encodeURIComponent).join(":")}`;
+/** The name of the lock that one engine holds: that of the local data, which has one writer whatever the relay. */
+export function engineLockName({ database, user }: EngineOptions): string {
+  return nameOf([database, user ?? ""]);
+}
+
+/** The name of an engine's host, of which there is one per (origin, database, user, relay). */
+export function hostName({ database, user, url }: EngineOptions): string {
+  return nameOf([database, user ?? "", url ?? ""]);
+}
+
+function nameOf(parts: readonly string[]): string {
+  return `tidelog:${parts.map(encodeURIComponent).join(":")}`;
 }
 
 /** The name of the lock a page holds while it lives; the host waits for it to notice a page that vanished. */
@@ -29,6 +38,9 @@ export interface HostCalls {
   pending: { args: readonly [stream: string]; result: readonly EngineLogEvent[] };
   rejections: { args: readonly []; result: readonly EngineRejection[] };
   dropRejection: { args: readonly [id: string, stream: string]; result: void };
+  /** The Automerge actor that this page alone may write under, 32 hex; null where there are no locks to see to that. */
+  actor: { args: readonly []; result: string | null };
+  streams: { args: readonly [prefix: string]; result: readonly EngineLocalStream[] };
   requestPersistence: { args: readonly []; result: boolean };
   deleteLocalData: { args: readonly []; result: void };
 }
@@ -47,6 +59,8 @@ export type PageMessage =
       readonly wasm: string | null;
       /** Whether it can be asked for a token. */
       readonly hasToken: boolean;
+      /** Somebody went offline on purpose in an earlier life of the engine. */
+      readonly offline: boolean;
     }
   | { readonly type: "open"; readonly stream: string }
   | { readonly type: "close"; readonly stream: string }
@@ -55,6 +69,8 @@ export type PageMessage =
   /** The page has worked off that many bytes of `applied`. */
   | { readonly type: "confirm"; readonly bytes: number }
   | { readonly type: "refresh"; readonly stream: string }
+  /** An own event that no document can apply. */
+  | { readonly type: "reject"; readonly id: string; readonly stream: string; readonly kind: EventKind; readonly time: number; readonly payload: Uint8Array }
   | { readonly type: "connect" }
   | { readonly type: "disconnect" }
   | { readonly type: "hint"; readonly what: EngineHint }

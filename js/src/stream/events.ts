@@ -113,3 +113,8 @@ export function loggedInfo(epoch: string, event: EngineLogEvent): EventInfo {
     ),
   };
 }
+
+/** A stream of events cannot be read from a snapshot. */
+export function historyCut(stream: string): SyncError {
+  return new SyncError("history-cut", "the beginning of this stream is no longer kept", { stream });
+}

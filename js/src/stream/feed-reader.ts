@@ -8,6 +8,10 @@ import { LogReader } from "./reader.js";
 export interface FeedTarget {
   /** Events of the log, in its order. `own`: those among them that were pending here until now. */
   onEvents(epoch: string, events: readonly EngineLogEvent[], own: ReadonlySet<string>): void;
+  /** What stands for the log up to `offset`: comes first, where the local log begins with it. */
+  onSnapshot(snapshot: Uint8Array, offset: number): void;
+  /** The relay has confirmed, on this connection, that it knows of this device what the device knows of itself. */
+  onAgreed(): void;
   /** A new write is pending, of this page or of another tab. */
   onWritten(event: PendingEvent): void;
   /** Something in the list of pending writes changed that is no new write: ids were filled in, or a list was loaded. */
@@ -41,6 +45,7 @@ export class FeedReader {
     this.#onDetach = onDetach;
     this.#log = new LogReader(read, {
       onEvents: (epoch, events) => this.#onEvents(epoch, events),
+      onSnapshot: (snapshot, offset) => target.onSnapshot(snapshot, offset),
       onReset: () => {
         this.#seen.clear();
         target.onReset();

@@ -28,7 +28,7 @@ export class Feed {
   readonly #host: FeedHost;
   readonly #readers = new Set<FeedReader>();
   readonly #handles = new Set<{ onFeedStatus(): void }>();
-  readonly #answerListeners = new Set<() => void>();
+  readonly #stateListeners = new Set<() => void>();
   readonly #updating = new OncePerFrame(() => this.update());
   #users = 0;
   #lingering: ReturnType<typeof setTimeout> | undefined;
@@ -42,7 +42,6 @@ export class Feed {
   #local: "empty" | "something" | null = null;
   /** Decided by the first event that is seen. */
   #kind: "document" | "stream" | null = null;
-  #answers = 0;
   #unknownTimer: ReturnType<typeof setTimeout> | undefined;
   #waitedForUnknown = false;
   #failure: SyncError | null = null;
@@ -68,11 +67,6 @@ export class Feed {
 
   get state(): EngineStreamState | null {
     return this.#state;
-  }
-
-  /** How often the engine has told the stream's state: a way to wait for the next time. */
-  get answers(): number {
-    return this.#answers;
   }
 
   /** The local log has been asked. */
@@ -105,9 +99,9 @@ export class Feed {
   }
 
   /** Calls `listener` each time the engine tells the stream's state. */
-  onAnswer(listener: () => void): Unsubscribe {
-    this.#answerListeners.add(listener);
-    return () => this.#answerListeners.delete(listener);
+  onEngineState(listener: () => void): Unsubscribe {
+    this.#stateListeners.add(listener);
+    return () => this.#stateListeners.delete(listener);
   }
 
   /** Opens the stream for as long as it lingers. */
@@ -195,8 +189,8 @@ export class Feed {
     // A catch-up tells its progress with every batch; what an app waits for is told at once.
     if (before?.phase === state.phase && before.caughtUp === state.caughtUp && this.isReady) this.#updating.request();
     else this.update();
-    this.#answers += 1;
-    callAll(this.#answerListeners);
+    if (state.head !== null && (before?.head ?? null) === null) for (const reader of [...this.#readers]) reader.target.onAgreed();
+    callAll(this.#stateListeners);
   }
 
   onSaved(event: EngineLogEvent, write: Write | null): void {
@@ -230,14 +224,21 @@ export class Feed {
   }
 
   onRejected(rejections: readonly EngineRejection[]): void {
-    const undone = rejections.flatMap(({ id }) => this.pending.remove(id) ?? []);
+    // What a document lists itself, as a copy of this profile edited in its place, has no effect here that could be undone.
+    const undone = rejections.flatMap(({ id, code }) => {
+      const event = this.pending.remove(id);
+      return event === null || code === "profile-copied" ? [] : event;
+    });
     if (undone.length > 0) for (const reader of [...this.#readers]) reader.target.onRefused(undone);
     this.update();
   }
 
   onRenamed(from: string, to: string): void {
     this.pending.rename(from, to);
-    for (const reader of this.#readers) reader.rename(from, to);
+    for (const reader of [...this.#readers]) {
+      reader.rename(from, to);
+      reader.target.onPendingChanged();
+    }
   }
 
   onReset(): void {

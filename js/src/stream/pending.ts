@@ -18,6 +18,8 @@ export class PendingEvents {
   readonly #events: PendingEvent[] = [];
   /** The ids in the list, since every event of a catch-up is looked up in it. */
   readonly #ids = new Set<string>();
+  /** Ids of events that were written under another one. */
+  readonly #renamed = new Set<string>();
   /** Ids that left the list while a first list was being fetched: they must not come back with it. */
   #settledMeanwhile: Set<string> | null = null;
 
@@ -78,8 +80,14 @@ export class PendingEvents {
     return at < 0 ? null : this.#events.splice(at, 1)[0]!;
   }
 
+  /** An own event with this id was written under another one, which a copy of this profile has used too. */
+  wasRenamed(id: string): boolean {
+    return this.#renamed.has(id);
+  }
+
   /** Its id changed. */
   rename(from: string, to: string): void {
+    this.#renamed.add(to);
     const event = this.#events.find((known) => known.id === from);
     if (event === undefined) return;
     event.id = to;

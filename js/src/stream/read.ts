@@ -5,7 +5,7 @@ import { SyncError } from "../errors.js";
 import { OncePerFrame } from "../frames.js";
 import { parseOffset, type Place } from "../offset.js";
 import { until, type Session } from "../session.js";
-import { decodeEvent, loggedInfo, withChecks, type Logged } from "./events.js";
+import { decodeEvent, historyCut, loggedInfo, withChecks, type Logged } from "./events.js";
 import type { Feed } from "./feed.js";
 import type { ReadOptions } from "./stream-handle.js";
 
@@ -36,6 +36,7 @@ export async function* readEvents<E extends AppEvent>(
     for (let first = true; place < end; first = false) {
       signal?.throwIfAborted();
       const page: EngineLogPage = withChecks(await aborted(session.call("read", feed.name, place, READ_BYTES_MAX), signal));
+      if (place === 0 && page.snapshot !== undefined) throw historyCut(feed.name);
       if (place > 0 && (page.epoch !== epoch || page.after !== place)) throw replaced(feed);
       // The answer came after all that the engine had told at the call, so now the head of then is known.
       if (first && !follow) end = headNow(session, feed);
@@ -82,7 +83,7 @@ async function reach(session: Session, feed: Feed, offset: number, signal: Abort
   };
   await until({
     subscribe: (listener) => {
-      const ends = [feed.onAnswer(listener), session.status.subscribe(listener)];
+      const ends = [feed.onEngineState(listener), session.status.subscribe(listener)];
       return () => ends.forEach((end) => end());
     },
   }, test, signal);

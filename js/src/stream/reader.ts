@@ -6,6 +6,8 @@ import type { EngineApplied, EngineLogEvent, EngineLogPage } from "../engine/eng
 export interface ReaderTarget {
   /** Events of the log of `epoch`; the reader stands behind them now. */
   onEvents(epoch: string, events: readonly EngineLogEvent[]): void;
+  /** What stands for the log up to `offset`, where the local log begins with it; the reader stands behind it now. */
+  onSnapshot(snapshot: Uint8Array, offset: number): void;
   /** The stream has another log: what came before is void, and the log comes again from its start. */
   onReset(): void;
   /** The reader has all that is on this device (told again after each catch-up). */
@@ -116,10 +118,11 @@ export class LogReader {
     this.#target.onReset();
   }
 
-  #advance(batch: { readonly epoch: string; readonly upto: number; readonly events: readonly EngineLogEvent[] }): void {
+  #advance(batch: { readonly epoch: string; readonly upto: number; readonly events: readonly EngineLogEvent[]; readonly snapshot?: Uint8Array }): void {
     this.#epoch = batch.epoch;
     this.#offset = Math.max(this.#offset, batch.upto);
     this.#known = Math.max(this.#known, this.#offset);
+    if (batch.snapshot !== undefined) this.#target.onSnapshot(batch.snapshot, batch.upto);
     if (batch.events.length > 0) this.#target.onEvents(batch.epoch, batch.events);
   }
 }

@@ -7,7 +7,7 @@ import { toEventId } from "../offset.js";
 import { Ready } from "../ready.js";
 import { keepSame, type StreamStatus } from "../status.js";
 import { ValueStore, type Store, type Unsubscribe } from "../store.js";
-import { decodeEvent, loggedInfo } from "./events.js";
+import { decodeEvent, historyCut, loggedInfo } from "./events.js";
 import type { Feed } from "./feed.js";
 import type { FeedReader, FeedTarget } from "./feed-reader.js";
 import type { PendingEvent } from "./pending.js";
@@ -71,6 +71,14 @@ export class View<S> implements ViewHandle<S>, FeedTarget {
       this.#folded = this.#fold(this.#folded, event.kind === 1 ? event.payload : null, info, event.offset ?? 0);
     }
     this.#publishing.request();
+  }
+
+  onSnapshot(): void {
+    this.onError(historyCut(this.#feed.name));
+  }
+
+  onAgreed(): void {
+    // A view writes nothing.
   }
 
   /** A write of this page shows at once, on top of what is shown; one of another tab at the next frame. */

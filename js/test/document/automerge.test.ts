@@ -2,7 +2,7 @@
 import * as Automerge from "@automerge/automerge";
 import { describe, expect, test } from "vitest";
 import { Counter, ImmutableString, splice } from "../../src/document/index.js";
-import { open, written } from "./world.js";
+import { module, open, written } from "./world.js";
 
 type Any = Record<string, any>;
 
@@ -44,7 +44,7 @@ describe("with the current @automerge/automerge", () => {
 
   test("we open its documents, and each value is of the same type", () => {
     const theirs = Automerge.change(Automerge.init<Any>(), (draft) => void Object.assign(draft, everything(kinds)));
-    const document = open<Any>(1, { file: Automerge.save(theirs) });
+    const document = open<Any>(1, { payloads: [Automerge.save(theirs)] });
     expect(document.snapshot).toEqual(shown(theirs));
     document.change((draft) => {
       draft["counter"].increment();
@@ -111,19 +111,19 @@ describe("with the current @automerge/automerge", () => {
     document.change((draft) => void (draft["ours"] = everything(ours)));
     written(document);
     const theirs = Automerge.change(Automerge.init<Any>(), (draft) => void (draft["theirs"] = everything(kinds)));
-    const { step, changes } = document.import(Automerge.save(theirs));
+    const { step, changes } = document.import(module.Document.changesOf(Automerge.save(theirs)));
     expect(changes.map(({ hash }) => hash)).toEqual(Automerge.getAllChanges(theirs).map((change) => Automerge.decodeChange(change).hash));
     expect(step.after).toEqual(document.snapshot);
     const merged = Automerge.merge(theirs, Automerge.load<Any>(document.export()));
     expect(shown(merged)).toEqual(document.snapshot);
-    expect(document.import(Automerge.save(merged)).changes).toEqual([]);
-    expect(() => document.import(new Uint8Array(50))).toThrow();
+    expect(document.import(module.Document.changesOf(Automerge.save(merged))).changes).toEqual([]);
+    expect(() => module.Document.changesOf(new Uint8Array(50))).toThrow();
   });
 
   test("its rich text is read as text, and what we cannot show changes nothing", () => {
     let theirs = Automerge.change(Automerge.init<Any>("03".repeat(16)), (draft) => void (draft["text"] = "rich text"));
-    const document = open<Any>(1, { file: Automerge.save(theirs) });
-    [theirs] = Automerge.applyChanges(theirs, [...document.import(Automerge.save(theirs)).changes].map(({ bytes }) => bytes));
+    const document = open<Any>(1, { payloads: [Automerge.save(theirs)] });
+    [theirs] = Automerge.applyChanges(theirs, [...document.import(module.Document.changesOf(Automerge.save(theirs))).changes].map(({ bytes }) => bytes));
     theirs = Automerge.change(theirs, (draft) => Automerge.mark(draft, ["text"], { start: 0, end: 4, expand: "both" }, "bold", true));
     expect(document.applyRemote([Automerge.getLastLocalChange(theirs)!])).toMatchObject({ skipped: [], patches: [], rebuilt: 0 });
     theirs = Automerge.change(theirs, (draft) => Automerge.splice(draft, ["text"], 4, 0, "er"));

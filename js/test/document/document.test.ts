@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { Counter, DocumentError, ImmutableString, splice, updateText, type Patch, type TextSplice } from "../../src/document/index.js";
-import { edited, open, written } from "./world.js";
+import { Counter, DocumentError, DocumentState, ImmutableString, splice, updateText, type Patch, type TextSplice } from "../../src/document/index.js";
+import { edited, module, open, written } from "./world.js";
 
 interface Note {
   title: string;
@@ -58,7 +58,8 @@ describe("changes", () => {
     ann.change((draft) => void (draft.status = "open"));
     const commit = ann.commit({ time: 1_700_000_000_999, message: "two edits" })!;
     expect(commit.first).toHaveLength(4); // the fixed first one, and one for each default
-    expect(ann.inspect(commit.bytes)).toEqual({ hash: commit.hash, actor: "01".repeat(16) });
+    expect(ann.inspect(commit.bytes)).toEqual({ hash: commit.hash, actor: "01".repeat(16), isFirst: false });
+    expect(commit.first.map(({ bytes }) => ann.inspect(bytes)!.isFirst)).toEqual([true, true, true, true]);
     expect(ann.heads()).toEqual([commit.hash]);
     expect([...ann.changes()][0]).toEqual({ heads: [commit.hash], actor: "01".repeat(16), time: 1_700_000_000_000, message: "two edits" });
     expect(edited(ann, (draft) => void (draft.title = "b"))).toHaveLength(1);
@@ -205,5 +206,47 @@ describe("the past", () => {
     expect(ben.conflicts(["status"])).toEqual(ann.conflicts(["status"]));
     ann.change((draft) => void (draft.status = "b"));
     expect([ann.conflicts(["status"]), ann.conflicts([]), ann.conflicts(["no", 3])]).toEqual([[], [], []]);
+  });
+});
+
+describe("actors", () => {
+  /** One keystroke on each of so many page loads; gives the saved document. */
+  const afterLoads = (count: number, lease: Uint8Array | null): Uint8Array => {
+    const log: Uint8Array[] = [];
+    for (let load = 1; load <= count; load += 1) {
+      const actor = crypto.getRandomValues(new Uint8Array(16));
+      const document = DocumentState.open<{ text: string }>(module, { actor, defaults: { text: "" }, payloads: log });
+      expect(document.opened).toMatchObject({ skipped: [], waiting: 0 });
+      if (lease !== null) expect(document.takeActor(lease)).toBe(true);
+      document.text(["text"]).splice([{ index: load - 1, deleteCount: 0, insert: "x" }]);
+      log.push(...written(document));
+      if (load === count) return document.export();
+      document.close();
+    }
+    throw new Error("no load");
+  };
+
+  test("leased ones keep a document from growing by one actor for each page load", () => {
+    const [fresh, leased] = [afterLoads(100, null), afterLoads(100, new Uint8Array(16).fill(7))];
+    console.log(`100 page loads of one keystroke each: ${fresh.byteLength} bytes with an actor each, ${leased.byteLength} with a leased one`);
+    expect(leased.byteLength).toBeLessThan(fresh.byteLength - 99 * 16);
+  });
+
+  test("are not taken while edits are uncommitted, or where their numbers are in doubt", () => {
+    const [ann, clone] = [open<{ text: string }>(1, { defaults: { text: "" } }), open<{ text: string }>(1, { defaults: { text: "" } })];
+    const first = edited(ann, (draft) => void (draft.text = "ann"));
+    const late = edited(clone, (draft) => void (draft.text = "clone"));
+    ann.change((draft) => void (draft.text = "more"));
+    expect(() => ann.takeActor(new Uint8Array(16).fill(2))).toThrow();
+    written(ann);
+    expect(clone.applyRemote(first).displaced).toHaveLength(1);
+    expect(clone.applyRemote(late).skipped).toMatchObject([{ reason: "sequence-taken" }]);
+    expect(clone.takeActor(new Uint8Array(16).fill(1))).toBe(false);
+    expect(clone.takeActor(new Uint8Array(16).fill(3))).toBe(true);
+    // What gave way can still be read and made again.
+    const patches = DocumentState.editsOf(module, late.at(-1)!, [...first, ...late]);
+    clone.retry(patches);
+    written(clone);
+    expect(clone.snapshot.text).toBe("clone");
   });
 });

@@ -24,7 +24,7 @@ const board = (actor = 1) => open<Board>(actor, { defaults: defaults() });
 /** What the module itself holds, read from scratch. */
 const content = (document: ReturnType<typeof board>): unknown => {
   written(document);
-  return open<Board>(99, { file: document.export() }).snapshot;
+  return open<Board>(99, { payloads: [document.export()] }).snapshot;
 };
 
 describe("drafts", () => {
