@@ -24,6 +24,8 @@ export function App() {
     setCreated(id);
     select(id);
   };
+  // Another tab holds the notes: what is saved is not known here.
+  const isElsewhere = status.connection.state === "waiting" && status.connection.waitsFor === "other-tab";
   useEffect(() => {
     if (rejections.length === 0) refused.current?.close();
   }, [rejections.length]);
@@ -35,7 +37,7 @@ export function App() {
           <img src="/icon.svg" alt="" width="28" height="28" />
           <span>Tidelog notes</span>
         </a>
-        <SyncBadge status={status} onShowRefused={() => refused.current?.showModal()} />
+        {!isElsewhere && <SyncBadge status={status} onShowRefused={() => refused.current?.showModal()} />}
         <ConnectionSwitch connection={status.connection} />
       </header>
       <Notices status={status} onUpdate={onUpdate} />

@@ -15,6 +15,8 @@ export function NoteList({ selected, onCreate }: Props) {
   const index = openIndex(client);
   const shown = useStore(index);
   const status = useStore(index.status);
+  // What goes on by itself is told above the page.
+  const problem = status.phase === "failed" || status.error?.retryable === false ? status.error : null;
   const notes = shown === undefined ? null : listNotes(shown);
   return (
     <section className="pane list-pane" aria-labelledby="list-title">
@@ -22,8 +24,8 @@ export function NoteList({ selected, onCreate }: Props) {
         <h1 id="list-title">Notes</h1>
         <button type="button" className="primary" disabled={notes === null} onClick={onCreate}>New note</button>
       </div>
-      {status.error !== null && <p className="problem" role="alert">{explain(status.error)}</p>}
-      {notes === null && status.error === null && <Loading />}
+      {problem !== null && <p className="problem" role="alert">{explain(problem)}</p>}
+      {notes === null && problem === null && <Loading />}
       {notes?.length === 0 && <NoNotes isKnown={status.exists !== "unknown"} />}
       {notes !== null && notes.length > 0 && (
         <ul className="notes">

@@ -23,9 +23,11 @@ function engineNotice({ connection, outdated }: SyncStatus): Notice | null {
     return { key: code, tone: "error", text: explain({ code }), reload: code !== "wrong-user" };
   }
   if (outdated) return { key: "outdated-app", tone: "warning", text: explain({ code: "outdated-app" }), reload: true };
-  if (connection.state !== "waiting" || connection.error.code !== "engine-failed") return null;
-  const text = "Your notes are held by this page in another tab. Close that tab, or reload it, and they open here.";
-  return { key: "waiting", tone: "warning", text, reload: false };
+  if (connection.state !== "waiting" || connection.waitsFor === "relay") return null;
+  const text = connection.waitsFor === "other-tab"
+    ? "Your notes are held by this page in another tab. Close that tab, or reload it, and they open here."
+    : "The part that keeps your notes did not start. It is being tried again.";
+  return { key: connection.waitsFor, tone: "warning", text, reload: false };
 }
 
 function storageNotice({ storage }: SyncStatus): Notice | null {

@@ -48,6 +48,8 @@ export function explainRefusal({ code, reason }: { readonly code: string; readon
       return "It was made on top of something that the relay refused.";
     case "reason-lost":
       return "The relay refused this; it no longer knows why.";
+    case "profile-copied":
+      return "A copy of this browser’s profile wrote here at the same moment, and what it wrote came first.";
     case "unsure":
       return "The relay lost its data before it answered. It may have this already: look before you send it again.";
     default:

@@ -54,7 +54,7 @@ export function describeConnection(connection: Connection, isOnline: boolean): s
     case "connected":
       return "Connected";
     case "waiting":
-      return "Relay not reached";
+      return describeWait(connection.waitsFor);
     case "needs-auth":
       return "Signed out";
     case "stopped":
@@ -63,6 +63,19 @@ export function describeConnection(connection: Connection, isOnline: boolean): s
       return "Closed";
     default:
       return unknown(connection);
+  }
+}
+
+function describeWait(waitsFor: Extract<Connection, { state: "waiting" }>["waitsFor"]): string {
+  switch (waitsFor) {
+    case "relay":
+      return "Relay not reached";
+    case "other-tab":
+      return "In use by another tab";
+    case "engine":
+      return "Starting again…";
+    default:
+      return unknown(waitsFor);
   }
 }
 

@@ -19,7 +19,7 @@ describe("noticesOf", () => {
   it("says nothing while all is well, nor about a relay that is away", () => {
     expect(keys({})).toEqual([]);
     expect(keys({ connection: { state: "offline" }, savedOn: "device", pending: 7 })).toEqual([]);
-    expect(keys({ connection: { state: "waiting", retryAt: 5, error: error("not-on-device") } })).toEqual([]);
+    expect(keys({ connection: { state: "waiting", waitsFor: "relay", retryAt: 5, error: error("not-on-device") } })).toEqual([]);
   });
 
   it("keeps the states of the storage apart", () => {
@@ -34,7 +34,8 @@ describe("noticesOf", () => {
   it("says when another tab or build is in the way, before anything about the storage", () => {
     expect(keys({ outdated: true }, { low: true })).toEqual(["outdated-app", "low"]);
     expect(keys({ connection: { state: "stopped", error: error("outdated-app") }, outdated: true })).toEqual(["outdated-app"]);
-    expect(keys({ connection: { state: "waiting", retryAt: 0, error: error("engine-failed") } })).toEqual(["waiting"]);
+    expect(keys({ connection: { state: "waiting", waitsFor: "other-tab", retryAt: 0, error: error("engine-failed") } })).toEqual(["other-tab"]);
+    expect(keys({ connection: { state: "waiting", waitsFor: "engine", retryAt: 0, error: error("engine-failed") } })).toEqual(["engine"]);
     expect(keys({ connection: { state: "closed" } })).toEqual(["closed"]);
   });
 
