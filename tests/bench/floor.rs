@@ -88,6 +88,19 @@ fn frame(accepted: u32, delivered: u32, events: &[u8]) -> Bytes {
     [&accepted.to_be_bytes()[..], &delivered.to_be_bytes(), events].concat().into()
 }
 
+/// Everything that is ready, in one write.
+async fn send_all(
+    sink: &mut (impl SinkExt<tungstenite::Message, Error = tungstenite::Error> + Unpin),
+    first: Bytes,
+    to_send: &mut mpsc::UnboundedReceiver<Bytes>,
+) -> Result<(), tungstenite::Error> {
+    sink.feed(tungstenite::Message::Binary(first)).await?;
+    while let Ok(bytes) = to_send.try_recv() {
+        sink.feed(tungstenite::Message::Binary(bytes)).await?;
+    }
+    sink.flush().await
+}
+
 async fn connection(
     socket: TcpStream,
     number: u64,
@@ -114,7 +127,7 @@ async fn connection(
         tokio::select! {
             bytes = to_send.recv() => {
                 let Some(bytes) = bytes else { break };
-                if sink.send(tungstenite::Message::Binary(bytes)).await.is_err() { break }
+                if send_all(&mut sink, bytes, &mut to_send).await.is_err() { break }
             }
             message = stream.next() => {
                 let Some(Ok(tungstenite::Message::Binary(events))) = message else { break };

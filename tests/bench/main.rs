@@ -75,7 +75,7 @@ async fn relay(arguments: &Arguments) -> Fallible<()> {
         table.push((measure.name(), row));
     }
     print_table(&table, arguments.markdown);
-    if arguments.only.is_none() {
+    if arguments.only.as_ref().is_none_or(|only| "log store alone".contains(only.as_str())) {
         store_alone::print(&folder, arguments.seconds)?;
     }
     std::fs::remove_dir_all(&folder)?;

@@ -98,7 +98,8 @@ fn read_of_100_000(folder: &Path) -> Result<String, Box<dyn Error + Send + Sync>
     let log = EmbeddedLog::open(folder, Options::new([1; 32]))?;
     let opened = began.elapsed();
     let mut reader = log.reader()?;
-    let resume = ResumeRequest { stream: author.stream.clone(), producer: ProducerId([7; 16]), check_at: None };
+    let resume =
+        ResumeRequest { stream: author.stream.clone(), producer: ProducerId([7; 16]), settled: 1, check_at: None };
     let epoch = reader.resume(&resume)?.epoch;
     let began = Instant::now();
     let (mut after, mut bytes) = (Offset::ZERO, 0);

@@ -315,7 +315,7 @@ describe("a database that cannot be used", () => {
 
   test("a table is missing: it is refused by name", async () => {
     await make((database) => { database.createObjectStore("lease"); });
-    await expect(openHost()).rejects.toThrow("no table `device`");
+    await expect(openHost()).rejects.toThrow("no table device");
   });
 
   test("a row that no engine wrote is an error, not a crash", async () => {

@@ -1,6 +1,6 @@
 //! One suite for every log store: each promise of `LogStore` is a function here, run on the simulated store, on the
-//! embedded one, on the embedded one that folds at each commit, and on the embedded one that is closed and opened again
-//! before each call.
+//! embedded one, on the embedded one that folds at each commit, on the embedded one that is closed and opened again before
+//! each call, and on the embedded one on a simulated disk whose power is cut before each call.
 
 #[path = "log_store/faults.rs"]
 mod faults;
@@ -23,6 +23,7 @@ macro_rules! on_every_store {
         on_every_store! { @store embedded $($module { $($name)* })* }
         on_every_store! { @store folding $($module { $($name)* })* }
         on_every_store! { @store reopening $($module { $($name)* })* }
+        on_every_store! { @store power_cut $($module { $($name)* })* }
     };
     (@store $store:ident $($module:ident { $($name:ident)* })*) => {
         mod $store {
@@ -43,6 +44,7 @@ on_every_store! {
         a_repeat_tells_every_fate_and_counts_the_new
         a_repeat_of_long_ago_or_with_another_tag_is_chain
         a_refusal_is_recorded_for_ever_and_uses_its_sequence_up
+        refusals_are_told_from_settled_on_and_no_more_than_fit
         needs_are_met_by_the_last_logged_or_refused_down_the_batch
         a_derived_id_keeps_the_tag_of_its_origin
         an_append_for_another_log_is_an_epoch_error
@@ -50,6 +52,7 @@ on_every_store! {
         heal_takes_what_continues_and_passes_what_is_there
         heal_waits_for_the_predecessor_and_for_its_tag
         heal_refuses_what_needs_a_refused_one
+        heal_tells_what_was_refused_and_what_something_else_took
         heal_keeps_the_order_of_several_producers
         many_producers_at_once_are_each_logged_once_in_order
     }
@@ -65,6 +68,7 @@ on_every_store! {
     }
     keeping {
         a_trim_never_passes_the_snapshot_and_keeps_the_records
+        a_repeat_of_a_batch_that_the_floor_cuts_is_not_told_as_void
         a_snapshot_must_fit_the_log_and_be_newer
         a_new_epoch_is_compare_and_set_and_renames_the_checks
         a_deleted_log_is_empty_and_nothing_can_be_healed_back

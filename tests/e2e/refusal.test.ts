@@ -1,7 +1,7 @@
 /** A comment with the word that the relay refuses is undone, explained, survives a reload, and can be corrected. */
 import type { Locator, Page } from "playwright-core";
 import { expect, it } from "vitest";
-import { createNote, openNote, SOON_MS, waitForRelay } from "./support/note.js";
+import { createNote, openNote, soon, SOON_MS, waitForRelay, waitInPage } from "./support/note.js";
 import { World } from "./support/world.js";
 
 const REASON = "This relay does not take comments with the word “spam”.";
@@ -19,7 +19,7 @@ it("a refused comment is undone and explained, survives a reload, and can be cor
   await say(page, "Buy spam now");
   await say(page, "Still here");
   await expectComments(page, ["Fresh fish", "Buy spam now", "Still here"]); // shown at once, marked as not confirmed
-  expect(await page.getByText("not on the relay yet").count()).toBe(3);
+  await soon(() => page.getByText("not on the relay yet").count()).toBe(3);
   ann.cable.plug();
   await reason(page).waitFor({ timeout: SOON_MS });
   await expectComments(page, ["Fresh fish", "Still here"]); // what stood behind it was not held up
@@ -32,11 +32,14 @@ it("a refused comment is undone and explained, survives a reload, and can be cor
   const correction = comments(page).getByLabel("Your comment, to correct");
   expect(await correction.inputValue()).toBe("Buy spam now");
 
+  const [before] = await refusedIds(page);
   await comments(page).getByRole("button", { name: "Try again" }).click(); // unchanged: refused again, and still one entry
-  await page.waitForFunction(() => window.tidelogDemo.client.status.getSnapshot().pending === 0, null, { timeout: SOON_MS });
-  await reason(page).waitFor({ timeout: SOON_MS });
+  await waitInPage(page, (before) => {
+    const ids = window.tidelogDemo.client.rejections.getSnapshot().map(({ id }) => String(id));
+    return ids.length === 1 && ids[0] !== before;
+  }, before);
   await expectComments(page, ["Fresh fish", "Still here"]);
-  expect(await reason(page).count()).toBe(1);
+  await soon(() => reason(page).count()).toBe(1);
 
   await correction.fill("Buy mackerel now");
   await comments(page).getByRole("button", { name: "Send corrected" }).click();
@@ -49,7 +52,9 @@ it("a refused comment is undone and explained, survives a reload, and can be cor
   await reason(page).waitFor({ state: "detached", timeout: SOON_MS });
   await page.reload();
   await expectComments(page, ["Fresh fish", "Still here", "Buy mackerel now"]);
-  expect(await reason(page).count()).toBe(0);
+  await waitForRelay(page);
+  expect(await refusedIds(page)).toEqual([]);
+  await soon(() => reason(page).count()).toBe(0);
   world.expectNoProblems();
 });
 
@@ -67,15 +72,15 @@ it("refused comments of two notes are told apart", async () => {
   }
   await page.getByRole("button", { name: "2 refused" }).click();
   const listed = page.getByRole("dialog", { name: "Refused by the relay" }).getByLabel("Your comment, to correct");
-  await expect.poll(() => listed.evaluateAll((fields) => fields.map((field) => (field as HTMLInputElement).value).sort())).toEqual(["Spam from East", "Spam from West"]);
+  await soon(() => listed.evaluateAll((fields) => fields.map((field) => (field as HTMLInputElement).value).sort())).toEqual(["Spam from East", "Spam from West"]);
   await page.getByRole("button", { name: "Close" }).click();
   await comments(page).getByRole("button", { name: "Forget it" }).click();
   await page.getByRole("button", { name: "1 refused" }).waitFor({ timeout: SOON_MS });
   await openNote(page, "East");
-  expect(await comments(page).getByLabel("Your comment, to correct").inputValue()).toBe("Spam from East");
+  await soon(() => comments(page).getByLabel("Your comment, to correct").inputValue()).toBe("Spam from East");
   await page.reload();
   await page.getByRole("button", { name: "1 refused" }).waitFor({ timeout: SOON_MS });
-  expect(await comments(page).getByLabel("Your comment, to correct").inputValue()).toBe("Spam from East");
+  await soon(() => comments(page).getByLabel("Your comment, to correct").inputValue()).toBe("Spam from East");
   world.expectNoProblems();
 });
 
@@ -85,5 +90,9 @@ async function say(page: Page, text: string): Promise<void> {
 }
 
 async function expectComments(page: Page, texts: readonly string[]): Promise<void> {
-  await expect.poll(() => page.locator(".comment-body").allTextContents(), { timeout: SOON_MS }).toEqual(texts);
+  await soon(() => page.locator(".comment-body").allTextContents()).toEqual(texts);
+}
+
+function refusedIds(page: Page): Promise<readonly string[]> {
+  return page.evaluate(() => window.tidelogDemo.client.rejections.getSnapshot().map(({ id }) => String(id)));
 }

@@ -1,6 +1,6 @@
 /** (g) Two tabs share one engine. */
 import { expect, it } from "vitest";
-import { createNote, goToEnd, openNote, waitForRelay, waitForText } from "./support/note.js";
+import { createNote, goToEnd, openNote, soon, waitForRelay, waitForText } from "./support/note.js";
 import { World } from "./support/world.js";
 
 it("two tabs have one socket and one writer, and both are live", async () => {
@@ -20,8 +20,8 @@ it("two tabs have one socket and one writer, and both are live", async () => {
   await goToEnd(other);
   await other.keyboard.type("far");
   await Promise.all([first, second].map((page) => waitForText(page, "left right far")));
-  expect(ann.cable.webSockets).toBe(1);
-  expect(ben.cable.webSockets).toBe(1);
+  await soon(() => ann.cable.webSockets).toBe(1);
+  await soon(() => ben.cable.webSockets).toBe(1);
 
   // The lock says who may write, and it is one; both tabs live on when the one that began is gone.
   const writers = await second.evaluate(async () => (await navigator.locks.query()).held?.filter(({ name }) => name?.startsWith("tidelog:")).length);
@@ -31,6 +31,6 @@ it("two tabs have one socket and one writer, and both are live", async () => {
   await second.keyboard.type(" away");
   await waitForText(other, "left right far away");
   await waitForRelay(second);
-  expect(ann.cable.webSockets).toBe(1);
+  await soon(() => ann.cable.webSockets).toBe(1);
   world.expectNoProblems();
 });

@@ -1,6 +1,7 @@
 /** (a) A keystroke reaches the other screen. */
+import type { Page } from "playwright-core";
 import { expect, it } from "vitest";
-import { createNote, goToEnd, openNote, savedBadge, waitForRelay, waitForText, textField } from "./support/note.js";
+import { createNote, goToEnd, openNote, savedBadge, soon, textField, waitForRelay, waitForText, waitForTimes } from "./support/note.js";
 import { World } from "./support/world.js";
 
 const KEYS = 200;
@@ -16,52 +17,50 @@ it("a keystroke reaches the other screen", async () => {
 
   // Both pages note the time of what happens on their own screen; their clocks are this machine's.
   await annPage.evaluate(() => {
-    window.e2e = { writes: [], times: [], stop: false };
-    const { times } = window.e2e;
-    addEventListener("keydown", () => times.push(performance.timeOrigin + performance.now()), { capture: true });
+    const times = { pressed: [] as number[], accepted: [] as number[] };
+    window.e2e = { writes: [], times, stop: false };
+    const now = (): number => performance.timeOrigin + performance.now();
+    addEventListener("keydown", ({ key }) => key.length === 1 && times.pressed.push(now()), { capture: true });
+    const { status } = window.tidelogDemo.client;
+    let isOpen = false;
+    status.subscribe(() => {
+      const { savedOn } = status.getSnapshot();
+      if (isOpen && savedOn === "relay") times.accepted.push(now());
+      isOpen = savedOn !== "relay";
+    });
   });
   await benPage.evaluate(() => {
-    window.e2e = { writes: [], times: [], stop: false };
-    const { times } = window.e2e;
+    const times = { shown: [] as number[] };
+    window.e2e = { writes: [], times, stop: false };
     const field = document.querySelector<HTMLTextAreaElement>("textarea.text")!;
     const look = (): void => {
       const now = performance.timeOrigin + performance.now();
-      while (times.length < field.value.length) times.push(now);
+      while (times.shown.length < field.value.length) times.shown.push(now);
       requestAnimationFrame(look);
     };
     look();
   });
   await goToEnd(annPage);
-  await annPage.evaluate(() => window.e2e.times.splice(0));
-  const accepted: number[] = [];
   let typed = "";
   for (let key = 0; key < KEYS; key += 1) {
     const letter = "abcdefghij"[key % 10]!;
     typed += letter;
-    const answer = annPage.evaluate(() => new Promise<number>((resolve) => {
-      const { status } = window.tidelogDemo.client;
-      let hasBegun = false;
-      const stop = status.subscribe(() => {
-        const { savedOn } = status.getSnapshot();
-        hasBegun ||= savedOn !== "relay";
-        if (!hasBegun || savedOn !== "relay") return;
-        stop();
-        resolve(performance.timeOrigin + performance.now());
-      });
-    }));
     await textField(annPage).press(letter);
-    accepted.push(await answer);
+    await waitForTimes(annPage, "accepted", typed.length);
     await waitForText(benPage, typed);
+    await waitForTimes(benPage, "shown", typed.length); // a frame later than the text
   }
-  const pressed = await annPage.evaluate(() => window.e2e.times);
-  const shown = await benPage.evaluate(() => window.e2e.times);
-  expect(pressed).toHaveLength(KEYS);
-  expect(shown).toHaveLength(KEYS);
-  report("key to the other screen", pressed.map((time, key) => shown[key]! - time));
-  report("key to accepted", pressed.map((time, key) => accepted[key]! - time));
-  expect(await savedBadge(annPage).textContent()).toBe("Saved on the relay");
+  const { pressed, accepted, shown } = { ...(await times(annPage)), ...(await times(benPage)) };
+  expect([pressed!.length, accepted!.length, shown!.length]).toEqual([KEYS, KEYS, KEYS]); // one for each key, and none for anything else
+  report("key to the other screen", pressed!.map((time, key) => shown![key]! - time));
+  report("key to accepted", pressed!.map((time, key) => accepted![key]! - time));
+  await soon(() => savedBadge(annPage).textContent()).toBe("Saved on the relay");
   world.expectNoProblems();
 });
+
+function times(page: Page): Promise<Window["e2e"]["times"]> {
+  return page.evaluate(() => window.e2e.times);
+}
 
 function report(what: string, latencies: readonly number[]): void {
   const sorted = [...latencies].sort((a, b) => a - b);

@@ -19,8 +19,13 @@ pub fn payload(birth: Birth, padding_bytes: usize) -> Vec<u8> {
 pub fn births_in(bytes: &[u8]) -> Vec<Birth> {
     let mut births = vec![];
     let mut at = 0;
-    while let Some(found) = bytes[at..].windows(MARK.len()).position(|window| window == MARK) {
-        at += found + MARK.len();
+    while let Some(quote) = bytes[at..].iter().position(|byte| *byte == MARK[0]) {
+        at += quote;
+        if !bytes[at..].starts_with(MARK) {
+            at += 1;
+            continue;
+        }
+        at += MARK.len();
         let digits = bytes[at..].iter().take_while(|b| b.is_ascii_digit());
         births.push(digits.fold(0, |n, digit| n * 10 + Birth::from(digit - b'0')));
     }
@@ -43,9 +48,11 @@ pub struct Names {
 }
 
 impl Names {
-    /// A device's letter.
-    pub fn device(device: usize) -> char {
-        char::from(b'A' + device as u8)
+    /// A device's letter: `A` to `Z`, then `AA`.
+    pub fn device(device: usize) -> String {
+        let last = char::from(b'A' + (device % 26) as u8);
+        let before = (device / 26).checked_sub(1).map(Names::device);
+        before.unwrap_or_default() + last.encode_utf8(&mut [0; 4])
     }
     /// Names the next birth.
     pub fn born(&mut self, device: usize, append: usize) -> Birth {
@@ -106,6 +113,7 @@ mod tests {
         let mut names = Names::default();
         let births = [names.born(0, 1), names.born(1, 1), names.born(0, 2)];
         assert_eq!(names.list(&births), "[a1 b1 a2]");
+        assert_eq!([0, 25, 26, 51, 52, 999].map(Names::device), ["A", "Z", "AA", "AZ", "BA", "ALL"]);
         names.producer_of(ProducerId([1; 16]), 0);
         names.producer_of(ProducerId([2; 16]), 0);
         names.producer_of(ProducerId([1; 16]), 1);

@@ -61,8 +61,6 @@ pub struct Disk {
     pub full: bool,
     /// The next transaction fails once for no good reason.
     pub failing: bool,
-    /// Planted: a crash stores the cursor of a transaction without its effect.
-    pub cursor_first: bool,
     /// Transactions stored.
     pub commits: u64,
 }
@@ -77,6 +75,11 @@ impl Disk {
             }
             load @ DiskInput::Load { .. } => self.loads.push_back(load),
         }
+    }
+
+    /// The transaction under way.
+    pub fn transaction(&self) -> Option<u64> {
+        self.under_way.as_ref().map(|(transaction, _)| *transaction)
     }
 
     /// What it could do now.
@@ -151,15 +154,12 @@ impl Disk {
         let Some((_, writes)) = self.under_way.take() else { return };
         if landed {
             self.store(writes);
-        } else if self.cursor_first {
-            let is_cursor = |write: &Write| matches!(write, Write::Put { table: Table::Streams, .. });
-            self.store(writes.into_iter().filter(is_cursor).collect());
         }
     }
 
     /// The rows as a copy of the profile holds them: nothing that is under way.
     pub fn copy(&self) -> Disk {
-        Disk { rows: self.rows.clone(), cursor_first: self.cursor_first, ..Disk::default() }
+        Disk { rows: self.rows.clone(), ..Disk::default() }
     }
     /// Whether both hold the same rows.
     pub fn same_rows(&self, other: &Disk) -> bool {

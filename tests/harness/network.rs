@@ -147,6 +147,8 @@ pub struct Network {
     pub late_reads: bool,
     /// Frames that arrived.
     pub frames: u64,
+    /// Their bytes.
+    pub frame_bytes: u64,
 }
 
 impl Network {
@@ -160,6 +162,7 @@ impl Network {
             down: false,
             late_reads: false,
             frames: 0,
+            frame_bytes: 0,
         }
     }
 
@@ -209,6 +212,10 @@ impl Network {
         }
     }
 
+    /// How often somebody has dialled.
+    pub fn dials(&self) -> u64 {
+        self.last
+    }
     /// Lanes on which something can arrive now.
     pub fn ready(&self, now: Millis) -> Vec<(Connection, Way)> {
         self.lanes().filter(|(_, _, due)| *due <= now).map(|(connection, way, _)| (connection, way)).collect()
@@ -235,6 +242,7 @@ impl Network {
             wire.lanes[Way::Down as usize].push(Millis(0), Arrival::Opened);
         }
         self.frames += u64::from(matches!(arrival, Arrival::Frame(_)));
+        self.frame_bytes += size(&arrival) as u64;
         self.forget(connection);
         Some(arrival)
     }

@@ -4,10 +4,10 @@
 //! device's rows out of its disk, what a user sees through `Input::Read` and the notices.
 
 use crate::birth::{Birth, birth_of};
-use crate::device_node::DeviceNode;
+use crate::device_node::{DeviceNode, Tab};
 use crate::store::Store;
 use std::collections::{BTreeMap, BTreeSet};
-use sync_core::device::{Notice, Own, Table};
+use sync_core::device::{Notice, Own, Rejection, Table};
 use sync_core::ids::*;
 
 /// A promise that was broken, and how.
@@ -17,6 +17,24 @@ pub struct Broken {
     pub promise: u8,
     /// How.
     pub how: String,
+}
+
+impl Broken {
+    /// The name of the question that found it.
+    pub fn oracle(&self) -> &'static str {
+        match self.promise {
+            1 => "durable-before-sent",
+            2 => "durable-before-visible",
+            3 => "one-order",
+            4 => "effectively-once",
+            5 => "cursor-with-effect",
+            6 => "convergence",
+            7 => "bounded-memory",
+            8 => "causal-order",
+            9 => "rejected-is-not-lost",
+            _ => "no-panic",
+        }
+    }
 }
 
 /// What a device can send again from.
@@ -50,9 +68,13 @@ pub struct Oracle {
     thrown_away: BTreeSet<Birth>,
     /// On somebody's list of rejections at some time.
     refused: BTreeSet<Birth>,
+    /// Refused by the relay at some time.
+    pub refused_by_relay: BTreeSet<Birth>,
     /// Thrown away on stable storage.
     pub discarded: BTreeSet<Birth>,
-    /// The same, but not yet on stable storage.
+    /// Handed to a device's present host, and neither saved nor failed yet.
+    handed_in: BTreeSet<(usize, Birth)>,
+    /// Thrown away, but not yet on stable storage.
     discarding: BTreeSet<(usize, Birth)>,
     /// The relay's store lost something at some time.
     pub relay_lost: bool,
@@ -64,9 +86,13 @@ pub struct Oracle {
     ids: BTreeMap<(usize, StreamName, EventId), Birth>,
     /// The first thing that a notice broke.
     told: Option<Broken>,
+    /// On a device's disk at some time.
+    stored: BTreeSet<Birth>,
     seen_version: u64,
     /// What the last check has looked at: it looks again only if something of it has changed.
     looked_at: (u64, u64, u64),
+    /// The same of each device: the store's version, its inputs, whether it is connected.
+    looked_at_devices: BTreeMap<usize, (u64, u64, bool)>,
     notices: u64,
 }
 
@@ -77,16 +103,36 @@ fn broken(promise: u8, how: String) -> Result<(), Broken> {
 impl Oracle {
     /// A device is about to append.
     pub fn appends(&mut self, device: usize, node: &DeviceNode, stream: &StreamName, dependent: bool) {
-        let mut past = node.disk.births(&IN_VIEW, None);
-        past.extend(node.tabs.values().flat_map(|tab| &tab.births));
+        // Of a stream that no page has open it has nothing in view but what it wrote itself.
+        let open: Vec<&StreamName> =
+            node.streams.iter().filter(|other| node.follows(other) || *other == stream).collect();
+        let mut past = BTreeSet::new();
+        for other in open {
+            past.extend(node.disk.births(&IN_VIEW, Some(other)));
+            past.extend(node.tabs(other).flat_map(|tab| &tab.births));
+        }
         past.extend(self.unsaved(device, node));
         let open = |(event, own): &(sync_core::event::Event, Own)| {
             (!matches!(own, Own::Refused | Own::Void | Own::Seen)).then(|| birth_of(&event.content)).flatten()
         };
         // Before the stream is loaded nobody can tell what the event will be on top of.
         let is_loaded = node.state(stream).is_some_and(|state| state.loaded);
-        let needs = (dependent && is_loaded).then(|| node.pending(stream).iter().filter_map(open).last()).flatten();
+        let handed_in = self.handed_in(device);
+        let of_stream = |birth: &Birth| self.born[*birth as usize].stream == *stream;
+        let newest = handed_in.iter().copied().filter(|b| of_stream(b) && !self.thrown_away.contains(b)).max();
+        let waiting = || is_loaded.then(|| node.pending(stream).iter().filter_map(open).last()).flatten();
+        let needs = dependent.then(|| newest.or_else(waiting)).flatten();
+        past.extend(handed_in);
+        self.handed_in.insert((device, self.born.len() as Birth));
         self.born.push(Born { device, stream: stream.clone(), past, needs });
+    }
+    /// What a device's present host has got and not saved.
+    fn handed_in(&self, device: usize) -> Vec<Birth> {
+        self.handed_in.range((device, 0)..=(device, Birth::MAX)).map(|(_, birth)| *birth).collect()
+    }
+    /// A device's host is gone, and what it had not saved with it.
+    pub fn host_gone(&mut self, device: usize) {
+        self.handed_in.retain(|(owner, _)| *owner != device);
     }
     /// Own events that wait for the disk.
     fn unsaved(&self, device: usize, node: &DeviceNode) -> Vec<Birth> {
@@ -104,6 +150,7 @@ impl Oracle {
         match notice {
             Notice::Appended { stream, event, .. } => {
                 let Some(birth) = birth_of(&event.content) else { return };
+                self.handed_in.remove(&(device, birth));
                 self.ids.insert((device, stream.clone(), event.id), birth);
                 if self.thrown_away.contains(&birth) {
                     return;
@@ -112,6 +159,10 @@ impl Oracle {
                 if !node.disk.births(&RESTORABLE, Some(stream)).contains(&birth) {
                     self.says(1, format!("birth {birth} was said to be saved and is on no row of the disk"));
                 }
+            }
+            // The world numbers writes as births, from 1.
+            Notice::Failed { write, .. } => {
+                self.handed_in.remove(&(device, (*write - 1) as Birth));
             }
             Notice::Renamed { stream, from, to } => {
                 if let Some(birth) = self.ids.get(&(device, stream.clone(), *from)) {
@@ -150,7 +201,7 @@ impl Oracle {
         let Some(born) = self.born.get(birth as usize) else { return };
         let missing = born.past.iter().find(|past| {
             let other = self.born.get(**past as usize);
-            let followed = other.is_some_and(|past| past.stream != *stream && node.streams.contains(&past.stream));
+            let followed = other.is_some_and(|past| past.stream != *stream && node.follows(&past.stream));
             followed && !shown.contains(past) && logged.contains(past)
         });
         if let Some(missing) = missing.filter(|_| !self.relay_lost && !self.device_forked && !self.trimmed) {
@@ -170,6 +221,12 @@ impl Oracle {
     /// A profile was copied or taken back: what it held may come again from there, discarded or not (the model's README).
     pub fn forks(&mut self) {
         self.device_forked = true;
+    }
+    /// A device's profile is another one: ids that are not in it may stand for other events from now on.
+    pub fn profile_changed(&mut self, device: usize, node: &DeviceNode) {
+        self.forks();
+        let held = node.disk.births(&Table::ALL, None);
+        self.ids.retain(|(owner, ..), birth| *owner != device || held.contains(birth));
     }
     /// A fault of storage may have destroyed the last copy of an event: nobody is asked to bring that back.
     pub fn excuse(&mut self, store: &Store, devices: &[DeviceNode]) {
@@ -201,7 +258,13 @@ impl Oracle {
     }
 
     /// The promises that hold in every state.
-    pub fn check(&mut self, store: &Store, devices: &[DeviceNode], live: &[bool]) -> Result<(), Broken> {
+    /// `live`: the devices whose connection is served.
+    pub fn check(
+        &mut self,
+        store: &Store,
+        devices: &[DeviceNode],
+        live: impl FnOnce() -> BTreeSet<usize>,
+    ) -> Result<(), Broken> {
         if let Some(broken) = self.told.take() {
             return Err(broken);
         }
@@ -210,6 +273,7 @@ impl Oracle {
             return Ok(());
         }
         self.settle_discards(devices);
+        self.stored.extend(devices.iter().flat_map(|node| node.disk.births(&RESTORABLE, None)));
         let (rejected, _) = self.rejected(devices);
         self.refused.extend(&rejected);
         if store.version != self.seen_version {
@@ -217,6 +281,9 @@ impl Oracle {
             store.logs().try_for_each(|(stream, log)| self.log_is_right(stream, log.births()))?;
         }
         let logged: BTreeSet<Birth> = store.logs().flat_map(|(_, log)| log.births().iter().copied()).collect();
+        if let Some(birth) = logged.difference(&self.stored).next() {
+            return broken(1, format!("birth {birth} is in the log and was on no device's disk before"));
+        }
         // A refusal whose record the relay has lost does not bind another copy of its author's profile.
         let excused = self.relay_lost && self.device_forked;
         if let Some(birth) = rejected.intersection(&logged).next().filter(|_| !excused) {
@@ -234,14 +301,21 @@ impl Oracle {
         if self.trimmed && self.relay_lost {
             self.excuse_compacted(store, devices);
         }
-        let held = self.held(store, devices, &Table::ALL);
-        if let Some(birth) = self.alive.difference(&held).next() {
-            return broken(1, format!("the last copy of birth {birth} is gone"));
+        if !self.alive.is_subset(&logged) {
+            let held = self.held(store, devices, &Table::ALL);
+            if let Some(birth) = self.alive.difference(&held).next() {
+                return broken(1, format!("the last copy of birth {birth} is gone"));
+            }
         }
+        let live = live();
         for (device, node) in devices.iter().enumerate().filter(|(_, node)| node.is_on()) {
-            node.streams
-                .iter()
-                .try_for_each(|stream| self.device_is_right(store, node, stream, live[device], device))?;
+            let is_live = live.contains(&device);
+            let state = (store.version, node.inputs, is_live);
+            if self.looked_at_devices.insert(device, state) != Some(state) {
+                node.streams
+                    .iter()
+                    .try_for_each(|stream| self.device_is_right(store, node, stream, is_live, device))?;
+            }
         }
         Ok(())
     }
@@ -253,7 +327,7 @@ impl Oracle {
             let disk = &devices[device].disk;
             if disk.births(&[Table::Outbox], None).contains(&birth) || disk.births_under_way().contains(&birth) {
                 waiting.insert((device, birth));
-            } else if !disk.births(&RESTORABLE, None).contains(&birth) {
+            } else if !disk.births(&Table::ALL, None).contains(&birth) {
                 self.discarded.insert(birth);
             }
         }
@@ -295,7 +369,18 @@ impl Oracle {
         live: bool,
         device: usize,
     ) -> Result<(), Broken> {
-        let Some(tab) = node.tabs.get(stream) else { return Ok(()) };
+        node.tabs(stream).try_for_each(|tab| self.tab_is_right(store, node, stream, live, device, tab))
+    }
+
+    fn tab_is_right(
+        &self,
+        store: &Store,
+        node: &DeviceNode,
+        stream: &StreamName,
+        live: bool,
+        device: usize,
+        tab: &Tab,
+    ) -> Result<(), Broken> {
         let mut shown = BTreeSet::new();
         let open = node.pending(stream);
         let open = open.iter().filter(|(_, own)| !matches!(own, Own::Seen | Own::Refused | Own::Void));
@@ -349,12 +434,16 @@ impl Oracle {
                 {
                     return Some(format!("device {device}: {:?} is {own:?}", birth_of(&event.content)));
                 }
-                let tab = &node.tabs[stream];
-                if tab.births != births || !tab.is_current() {
+                if let Some(tab) = node.tabs(stream).find(|tab| tab.births != births || !tab.is_current()) {
                     return Some(format!("device {device} shows {:?} of {stream}, the log is {births:?}", tab.births));
                 }
                 logged.extend(births);
             }
+        }
+        let mut rejections = devices.iter().flat_map(DeviceNode::rejections);
+        let unexplained = rejections.find_map(|(_, rejection)| self.is_unexplained(&rejection));
+        if let Some(birth) = unexplained {
+            return Some(format!("birth {birth} is listed as refused, and nobody knows why"));
         }
         let (rejected, unsure) = self.rejected(devices);
         let lost = self
@@ -362,5 +451,14 @@ impl Oracle {
             .iter()
             .find(|birth| !logged.contains(birth) && !rejected.contains(birth) && !unsure.contains(birth));
         lost.map(|birth| format!("birth {birth} is in no log and in no list"))
+    }
+
+    /// The birth of a rejection whose reason is lost, and the relay has not lost it. Two copies of one profile may hold an
+    /// event: what one of them did with it, and what was refused of it, is not always told to the other.
+    fn is_unexplained(&self, rejection: &Rejection) -> Option<Birth> {
+        let birth = birth_of(&rejection.content).filter(|_| rejection.code == "reason-lost" && !self.relay_lost)?;
+        let has_need = self.born.get(birth as usize).is_some_and(|born| born.needs.is_some());
+        let excused = has_need || self.thrown_away.contains(&birth) || self.refused_by_relay.contains(&birth);
+        (!self.device_forked || !excused).then_some(birth)
     }
 }

@@ -1,19 +1,19 @@
 //! The relay's process: one real `Relay` for each connection, around the simulated store. What a shell does is done here,
 //! step by step, at moments that the world chooses: the store's requests, its answers, the hints of its feed.
 
+use crate::memory::{self, Held};
 use crate::network::{Connection, NetworkInput, Way};
 use crate::rng::Rng;
-use crate::store::{Advance, Store};
+use crate::store::Store;
 use bytes::Bytes;
+use relay_server::log_store::Hint;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use sync_core::ids::{Epoch, Offset, StreamName};
+use sync_core::ids::{Epoch, StreamName};
 use sync_core::relay::store::{Body, StoreError};
 use sync_core::relay::{Answer, HealTurns, Input, Output, Relay, RelayConfig, Request, SharedBatch, TakeAll};
 use sync_core::time::Millis;
-use sync_core::wire::{Access, CloseCode, Message, Turn, Up};
-
-use crate::store::Planted;
+use sync_core::wire::{Access, CloseCode, Turn};
 
 /// Names a request to the store within the relay's process, in the order in which they were made.
 pub type Ticket = u64;
@@ -49,19 +49,26 @@ pub enum Manner {
     Busy,
 }
 
-/// A hint of the feed that has not reached its connection.
+/// What the feed has for a connection and has not reached it.
 #[derive(Clone, Debug)]
-enum Hint {
+enum News {
     Advanced(Arc<SharedBatch>),
     Behind(StreamName),
     NewEpoch(StreamName),
 }
 
-impl Hint {
+impl News {
     fn stream(&self) -> &StreamName {
         match self {
-            Hint::Advanced(batch) => &batch.stream,
-            Hint::Behind(stream) | Hint::NewEpoch(stream) => stream,
+            News::Advanced(batch) => &batch.stream,
+            News::Behind(stream) | News::NewEpoch(stream) => stream,
+        }
+    }
+    fn into_input(self) -> Input {
+        match self {
+            News::Advanced(batch) => Input::Advanced(batch),
+            News::Behind(stream) => Input::Behind(stream),
+            News::NewEpoch(stream) => Input::NewEpoch(stream),
         }
     }
 }
@@ -70,7 +77,7 @@ struct Serving {
     machine: Relay,
     wake: Option<Millis>,
     followed: BTreeSet<StreamName>,
-    hints: VecDeque<Hint>,
+    hints: VecDeque<News>,
     lost: Vec<(Millis, StreamName)>,
 }
 
@@ -84,10 +91,10 @@ pub struct RelayNode {
     under_way: BTreeMap<Ticket, UnderWay>,
     tickets: Ticket,
     outputs: VecDeque<NetworkInput>,
-    /// The last check that each device named, for the planted rule that trusts it.
-    named: BTreeMap<(Connection, StreamName), sync_core::ids::Check>,
     /// Why connections were closed by the relay.
     pub closed: Vec<(Connection, CloseCode)>,
+    /// Connections that hold as much as they may, or more, since this was taken last.
+    pub held: Vec<(Connection, Held)>,
 }
 
 impl RelayNode {
@@ -103,8 +110,8 @@ impl RelayNode {
             under_way: BTreeMap::new(),
             tickets: 0,
             outputs: VecDeque::new(),
-            named: BTreeMap::new(),
             closed: vec![],
+            held: vec![],
         }
     }
 
@@ -125,13 +132,6 @@ impl RelayNode {
     }
     /// A frame came.
     pub fn receive(&mut self, now: Millis, connection: Connection, frame: Bytes) {
-        if self.store.planted == Some(Planted::NoCheck) {
-            for message in Up::decode_frame(&frame).unwrap_or_default() {
-                if let Up::Subscribe(ask) = message {
-                    self.named.insert((connection, ask.stream), ask.check);
-                }
-            }
-        }
         self.perform(now, connection, Some(Input::Message(frame)));
     }
     /// Whether it reads this connection's socket now.
@@ -152,7 +152,7 @@ impl RelayNode {
             if let Some(input) = input {
                 serving.machine.handle_input(input, now);
             }
-            let mut gone = None;
+            let (mut gone, mut sent_bytes) = (None, 0);
             while let Some(output) = serving.machine.poll_output() {
                 match output {
                     Output::Authenticate { .. } => inputs.push_back(Some(Input::Authenticated {
@@ -161,6 +161,7 @@ impl RelayNode {
                         time: now.0,
                     })),
                     Output::Send(bytes) => {
+                        sent_bytes += bytes.len();
                         self.outputs.push_back(NetworkInput::Send { connection, way: Way::Down, bytes });
                     }
                     Output::Store { request, ask } => {
@@ -185,6 +186,8 @@ impl RelayNode {
                     Output::Close(code) => gone = Some(code),
                 }
             }
+            let held = memory::of_relay(serving.machine.queued(), sent_bytes);
+            self.held.extend(held.map(|held| (connection, held)));
             if let Some(code) = gone {
                 self.closed.push((connection, code));
                 self.outputs.push_back(NetworkInput::HangUp { connection, way: Way::Down, code: Some(code) });
@@ -212,10 +215,8 @@ impl RelayNode {
         let Some(UnderWay { ask: Request::Append(append), answer: None, .. }) = self.under_way.get(&ticket) else {
             return vec![];
         };
-        let goes_on = match self.store.log(&append.stream) {
-            Some(log) => log.continues(append),
-            None => append.first == 1,
-        };
+        let known = self.store.known(&append.stream, append.producer);
+        let goes_on = (append.first, append.tag_before) == (known.last + 1, known.tag);
         let is_event = |index: &usize| matches!(append.items[*index].body, Body::Event { .. });
         (0..append.items.len()).filter(|index| goes_on && is_event(index)).collect()
     }
@@ -256,40 +257,31 @@ impl RelayNode {
                 let answer = done.then(|| self.store.heal(heal));
                 Answer::Heal(error.map_or_else(|| answer.unwrap_or(Err(StoreError::Busy)), Err))
             }
-            Request::Resume(resume) => {
-                let mut info = self.store.resume(resume);
-                let named = self.named.get(&(under_way.connection, resume.stream.clone()));
-                if let (Some(Planted::NoCheck), Some(check)) = (self.store.planted, named) {
-                    info.check = info.check.map(|_| *check);
-                }
-                if let (Some(Planted::BelowFloorTrusted), Some((epoch, at))) = (self.store.planted, resume.check_at)
-                    && epoch == info.epoch
-                    && at < info.floor
-                {
-                    info.floor = Offset::ZERO;
-                }
-                Answer::Resume(error.map_or(Ok(info), Err))
-            }
-            Request::Read(read) => Answer::Read(error.map_or_else(|| Ok(self.store.read(read)), Err)),
+            Request::Resume(resume) => Answer::Resume(error.map_or_else(|| self.store.resume(resume), Err)),
+            Request::Read(read) => Answer::Read(error.map_or_else(|| self.store.read(read), Err)),
             Request::Snapshot { stream, records } => {
-                let epoch = self.epoch(stream);
-                let snapshot = self.store.snapshot(stream, records).map(|snapshot| (epoch, snapshot));
-                Answer::Snapshot(error.map_or(Ok(snapshot), Err))
+                Answer::Snapshot(error.map_or_else(|| self.store.snapshot(stream, records), Err))
             }
         }
     }
 
-    /// Hands what was committed to the feed.
+    /// Hands what the feed tells to the connections that follow: what the hub does.
     fn feed(&mut self) {
-        for Advance { stream, epoch, born, batch } in self.store.advances() {
-            let is_empty = batch.runs.is_empty();
-            let shared = Arc::new(SharedBatch::new(stream.clone(), epoch, batch));
-            for serving in self.connections.values_mut().filter(|serving| serving.followed.contains(&stream)) {
-                if born {
-                    serving.hints.push_back(Hint::NewEpoch(stream.clone()));
+        for hint in self.store.hints() {
+            let shared = match &hint {
+                Hint::Advanced { stream, epoch, batch: Some(batch), .. } => {
+                    Some(Arc::new(SharedBatch::new(stream.clone(), *epoch, batch.clone())))
                 }
-                if !is_empty {
-                    serving.hints.push_back(Hint::Advanced(shared.clone()));
+                _ => None,
+            };
+            for serving in self.connections.values_mut() {
+                let about = serving.followed.iter().filter(|stream| hint.stream().is_none_or(|s| s == *stream));
+                for stream in about.cloned().collect::<Vec<_>>() {
+                    serving.hints.push_back(match (&hint, &shared) {
+                        (Hint::NewEpoch { .. }, _) => News::NewEpoch(stream),
+                        (_, Some(batch)) => News::Advanced(batch.clone()),
+                        (Hint::Advanced { .. } | Hint::Behind { .. } | Hint::AllBehind, None) => News::Behind(stream),
+                    });
                 }
             }
         }
@@ -303,12 +295,7 @@ impl RelayNode {
         let Some(hint) = self.connections.get_mut(&connection).and_then(|serving| serving.hints.pop_front()) else {
             return;
         };
-        let input = match hint {
-            Hint::Advanced(batch) => Input::Advanced(batch),
-            Hint::Behind(stream) => Input::Behind(stream),
-            Hint::NewEpoch(stream) => Input::NewEpoch(stream),
-        };
-        self.perform(now, connection, Some(input));
+        self.perform(now, connection, Some(hint.into_input()));
     }
     /// The next hint is lost: one that says to read takes its place, later.
     pub fn lose_hint(&mut self, now: Millis, connection: Connection) {
@@ -337,7 +324,7 @@ impl RelayNode {
         let connections: Vec<Connection> = self.connections.keys().copied().collect();
         for connection in connections {
             let Some(serving) = self.connections.get_mut(&connection) else { continue };
-            let due = serving.lost.iter().filter(|(at, _)| *at <= now).map(|(_, stream)| Hint::Behind(stream.clone()));
+            let due = serving.lost.iter().filter(|(at, _)| *at <= now).map(|(_, stream)| News::Behind(stream.clone()));
             serving.hints.extend(due.collect::<Vec<_>>());
             serving.lost.retain(|(at, _)| *at > now);
             if serving.wake.is_some_and(|wake| wake <= now) {
@@ -362,17 +349,12 @@ impl RelayNode {
         self.store.crash();
         self.turns = HealTurns::new();
         self.outputs.clear();
-        self.named.clear();
         std::mem::take(&mut self.connections).into_keys().collect()
     }
     /// The operator knows that the logs are not what they were.
     pub fn new_epochs(&mut self) {
         self.store.new_epochs();
-        let streams: Vec<StreamName> = self.store.logs().map(|(stream, _)| stream.clone()).collect();
-        for serving in self.connections.values_mut() {
-            let followed = streams.iter().filter(|stream| serving.followed.contains(*stream));
-            serving.hints.extend(followed.map(|stream| Hint::NewEpoch(stream.clone())));
-        }
+        self.feed();
     }
     /// The epoch of a stream's log.
     pub fn epoch(&self, stream: &StreamName) -> Epoch {

@@ -1,20 +1,12 @@
-//! The protocol model's scenarios, by its names, walked at random with the real machines.
-//!
-//! The model's actions are the world's: what the model does in one step is several here (an append and its commit, a frame
-//! and the store's answer to it), so every interleaving of the model is one of these walks, and many more are. Each walk
-//! draws how likely each kind of action is (some walks have many crashes, some none), goes on until its budget is used up,
-//! then faults stop and all must converge.
+//! What may happen in a walk, by name: the protocol model's scenarios, and larger ones.
 
-use crate::network::Way;
-use crate::oracle::Broken;
-use crate::store::Planted;
-use crate::world::{Action, Budget, Failure, World};
-use std::fmt::Write;
+use crate::actions::{Action, Budget};
+use crate::world::Promise;
 
-/// Bounds of one scenario, as in the model.
+/// What may happen in a walk, and how often.
 #[derive(Clone, Debug, Default)]
 pub struct Scenario {
-    /// The model's name.
+    /// The model's name, if it has this scenario.
     pub name: &'static str,
     /// What may happen.
     pub budget: Budget,
@@ -22,12 +14,29 @@ pub struct Scenario {
     pub streams: Vec<&'static str>,
     /// Some events are made on top of others.
     pub dependents: bool,
-    /// A rule that is broken on purpose.
-    pub planted: Option<Planted>,
+    /// Events carry changes of real documents.
+    pub documents: bool,
+    /// Bytes to add to an event's content, at most.
+    pub padding_bytes_max: u64,
+    /// Devices of other versions of the protocol.
+    pub versions: bool,
+    /// The relay's store is SQLite on a disk that fails now and then.
+    pub embedded: bool,
+    /// What has happened when the walk begins, each with time to come to rest.
+    pub opening: Vec<Action>,
+    /// One more promise: one that does not hold makes a walk fail.
+    pub promise: Option<Promise>,
 }
 
-/// The model's scenarios.
+/// All of them.
 pub fn scenarios() -> Vec<Scenario> {
+    let mut all = of_the_model();
+    all.extend([mixed(), embedded(), store(), takeover(), pages(), snapshots(), large(), slow(), documents()]);
+    all
+}
+
+/// The protocol model's.
+pub fn of_the_model() -> Vec<Scenario> {
     let scenario = |name, appends: &[usize], budget: Budget| Scenario {
         name,
         // In the model a device connects when it likes.
@@ -70,9 +79,15 @@ pub fn scenarios() -> Vec<Scenario> {
 }
 
 /// The scenario of this name.
+///
+/// # Panics
+/// There is none.
 pub fn scenario(name: &str) -> Scenario {
-    let found = scenarios().into_iter().find(|scenario| scenario.name == name);
-    found.unwrap_or_else(|| panic!("no scenario is called {name}"))
+    find(name).unwrap_or_else(|| panic!("no scenario is called {name}"))
+}
+/// The scenario of this name, if there is one.
+pub fn find(name: &str) -> Option<Scenario> {
+    scenarios().into_iter().find(|scenario| scenario.name == name)
 }
 
 /// Everything at once, in several streams.
@@ -90,119 +105,156 @@ pub fn mixed() -> Scenario {
             device_restores: 1,
             wipes: 1,
             refusals: 3,
-            trims: 0,
+            trims: 1,
             discards: 2,
             device_crashes: 4,
             store_faults: 6,
             disk_faults: 3,
+            takeovers: 2,
+            pages: 4,
+            sleeps: 2,
+            new_epochs: 1,
+            relay_fills: 1,
         },
+        streams: vec!["s", "t"],
+        dependents: true,
+        versions: true,
+        ..Scenario::default()
+    }
+}
+
+/// A store that is busy, slow and unsure most of the time, and a feed that loses and repeats, beside everything else.
+fn store() -> Scenario {
+    let budget = Budget { store_faults: 40, new_epochs: 3, pages: 8, sleeps: 4, refusals: 6, ..mixed().budget };
+    Scenario { name: "store", budget, ..mixed() }
+}
+
+/// Hosts that stand still while others take over, on disks that fail.
+fn takeover() -> Scenario {
+    let budget = Budget { takeovers: 3, cuts: 2, disk_faults: 2, device_crashes: 1, discards: 2, ..Budget::default() };
+    Scenario {
+        name: "takeover",
+        budget: Budget { appends: vec![5, 3], ..budget },
         streams: vec!["s", "t"],
         dependents: true,
         ..Scenario::default()
     }
 }
 
-/// Steps of a walk before faults stop in any case.
-const STEPS_MAX: usize = 400;
-
-/// One walk. Returns the world as it came to rest.
-pub fn walk(scenario: &Scenario, seed: u64, loud: bool) -> Result<World, Box<Failure>> {
-    let mut world = World::bounded(seed, &scenario.streams, scenario.budget.clone());
-    world.trace.loud = loud;
-    world.dependents = scenario.dependents;
-    if let Some(rule) = scenario.planted {
-        world.plant(rule);
-    }
-    world.relay.store.stride = [1, 1, 7][world.rng().below(3) as usize];
-    world.network.delay_ms_max = [0, 0, 0, 200][world.rng().below(4) as usize];
-    world.network.late_reads = world.rng().percent(50);
-    let taste = Taste::draw(&mut world);
-    match taste.steps(&mut world) {
-        Ok(()) => Ok(world),
-        Err(broken) => Err(Box::new(world.failure(broken))),
+/// Pages that come and go, and devices that sleep.
+fn pages() -> Scenario {
+    let budget = Budget { pages: 8, sleeps: 3, cuts: 2, trims: 1, relay_crashes: 1, ..Budget::default() };
+    Scenario {
+        name: "pages",
+        budget: Budget { appends: vec![5, 5], ..budget },
+        streams: vec!["s", "t"],
+        versions: true,
+        ..Scenario::default()
     }
 }
 
-/// How likely each kind of action is in one walk.
-struct Taste {
-    weights: [u64; KINDS],
-    steps: usize,
-}
-
-const KINDS: usize = 13;
-
-impl Taste {
-    fn draw(world: &mut World) -> Taste {
-        let mut weights = [0; KINDS];
-        for weight in &mut weights {
-            *weight = [1, 4, 16][world.rng().below(3) as usize];
-        }
-        // Progress, or else the world stands still; and time passes slowly.
-        weights[0] = weights[0].max(4) * 4;
-        Taste { weights, steps: 40 + world.rng().below(STEPS_MAX as u64 - 40) as usize }
-    }
-    fn kind(action: Action) -> usize {
-        match action {
-            Action::Disk(..) | Action::Store(_) | Action::RelayPumps(_) | Action::Arrives(_, Way::Up) => 0,
-            Action::Arrives(_, Way::Down) => 1,
-            Action::Passes => 2,
-            Action::Append(..) => 3,
-            Action::Discard(_) | Action::RelaySync => 4,
-            Action::Refuses(_) => 5,
-            Action::StoreFails(..) | Action::HintFails(..) => 6,
-            Action::Cut(_) | Action::Abandon(_) | Action::Silence(..) => 7,
-            Action::RelayCrash | Action::RelayDrain | Action::RelayLoses => 8,
-            Action::RelayBackup | Action::RelayRestore | Action::NewEpochs | Action::Trim(_) => 9,
-            Action::DeviceCrash(_) | Action::DiskFills(_) | Action::DiskFrees(_) | Action::DiskFails(_) => 10,
-            Action::Leaves(_) | Action::Returns(_) => 12,
-            Action::DeviceSaves(_) | Action::DeviceRestores(_) | Action::DeviceWiped(_) | Action::Clone => 11,
-        }
-    }
-    fn steps(&self, world: &mut World) -> Result<(), Broken> {
-        for _ in 0..self.steps {
-            let actions = world.actions();
-            // A kind is drawn first: that many frames are under way makes no fault less likely.
-            let mut per_kind = [0; KINDS];
-            actions.iter().for_each(|action| per_kind[Taste::kind(*action)] += 1);
-            let weights: Vec<u64> =
-                (0..KINDS).map(|kind| if per_kind[kind] > 0 { self.weights[kind] } else { 0 }).collect();
-            let kind = world.rng().weighted(&weights);
-            let of_kind: Vec<Action> = actions.into_iter().filter(|action| Taste::kind(*action) == kind).collect();
-            let action = of_kind[world.rng().below(of_kind.len() as u64) as usize];
-            world.perform(action)?;
-        }
-        if world.rng().percent(50) {
-            world.cut_all();
-        }
-        world.settle()
+/// A log that was trimmed is lost, and who wrote it is away: another device cannot heal what it has in a snapshot only, and
+/// what stands on it has to wait for the author.
+fn snapshots() -> Scenario {
+    let budget = Budget { relay_losses: 2, absences: 4, cuts: 2, ..Budget::default() };
+    let (a, b) = (0, 1);
+    Scenario {
+        name: "snapshots",
+        budget: Budget { appends: vec![4, 1], ..budget },
+        streams: vec!["s"],
+        opening: vec![
+            Action::Leaves(b),
+            Action::Append(a, 0, false),
+            Action::Trim(0),
+            Action::Returns(b),
+            Action::Append(a, 0, false),
+            Action::Leaves(a),
+        ],
+        ..Scenario::default()
     }
 }
 
-/// Walks a scenario with so many seeds. `TIDELOG_SEED` picks one and prints all of its trace.
-///
-/// # Panics
-/// With the seed, the last lines of the trace and the command to replay, when a promise is broken.
-pub fn explore(scenario: &Scenario, test: &str, seeds: u64) {
-    let chosen = std::env::var("TIDELOG_SEED").ok().and_then(|seed| seed.parse().ok());
-    let seeds = chosen.map_or(0..seeds, |seed: u64| seed..seed + 1);
-    for seed in seeds {
-        if let Err(failure) = walk(scenario, seed, chosen.is_some()) {
-            panic!("{}", report(scenario, test, &failure));
-        }
+/// Contents so large that frames are cut and the window fills.
+fn large() -> Scenario {
+    let budget = Budget { cuts: 2, relay_restores: 1, trims: 1, sleeps: 1, absences: 3, ..Budget::default() };
+    Scenario {
+        name: "large",
+        budget: Budget { appends: vec![8, 4], ..budget },
+        streams: vec!["s", "t"],
+        padding_bytes_max: 400_000,
+        ..Scenario::default()
     }
 }
 
-/// The seeds of this many that show how the scenario breaks a promise.
-pub fn caught(scenario: &Scenario, seeds: u64) -> Option<Box<Failure>> {
-    (0..seeds).find_map(|seed| walk(scenario, seed, false).err())
+/// Much to read for devices that sleep, much to store for a relay whose store is slow: windows fill, and senders wait.
+fn slow() -> Scenario {
+    let budget = Budget { sleeps: 8, absences: 4, store_faults: 8, relay_losses: 1, cuts: 1, ..Budget::default() };
+    Scenario {
+        name: "slow",
+        budget: Budget { appends: vec![40, 4], ..budget },
+        streams: vec!["s"],
+        padding_bytes_max: 400_000,
+        ..Scenario::default()
+    }
 }
 
-fn report(scenario: &Scenario, test: &str, failure: &Failure) -> String {
-    let mut text = String::new();
-    let Failure { broken, seed, lines } = failure;
-    let _ = writeln!(text, "{}: promise {} is broken: {}", scenario.name, broken.promise, broken.how);
-    let _ = writeln!(text, "the last of the trace:\n{lines}");
-    let _ =
-        write!(text, "replay: TIDELOG_SEED={seed} cargo test -p tests --test simulation {test} -- --exact --nocapture");
-    text
+/// Real Automerge documents under everything at once, read in the end by plain Automerge too.
+fn documents() -> Scenario {
+    Scenario { name: "documents", documents: true, ..mixed() }
+}
+
+/// The same on the embedded store: SQLite on a disk that loses what was not synced when the relay's machine dies, and that
+/// fails now and then.
+pub fn embedded() -> Scenario {
+    let budget = Budget { relay_crashes: 5, trims: 1, ..mixed().budget };
+    Scenario { name: "embedded", budget, embedded: true, ..mixed() }
+}
+
+impl Scenario {
+    /// Changes one setting, `name=value`: a fault of [`Budget::faults`] and how often it may happen, `appends` (of each
+    /// device, `2.1`), `clone-appends` (`-`: no clone is made), `streams` (how many) or `dependents` (`0` or `1`).
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn set(&mut self, setting: &str) -> Result<(), String> {
+        let (name, value) = setting.split_once('=').ok_or_else(|| format!("`{setting}` is not name=value"))?;
+        let number = |text: &str| text.parse::<usize>().map_err(|_| format!("`{text}` of `{setting}` is no number"));
+        match name {
+            "appends" => self.budget.appends = value.split('.').map(number).collect::<Result<_, _>>()?,
+            "clone-appends" if value == "-" => self.budget.clone_appends = None,
+            "clone-appends" => self.budget.clone_appends = Some(number(value)?),
+            "streams" => self.streams.truncate(number(value)?.max(1)),
+            "dependents" => self.dependents = number(value)? > 0,
+            _ => {
+                let mut faults = self.budget.faults();
+                let fault = faults.iter_mut().find(|(fault, _)| *fault == name);
+                let (_, times) = fault.ok_or_else(|| format!("there is no setting `{name}`"))?;
+                **times = number(value)?;
+            }
+        }
+        Ok(())
+    }
+    /// The settings in which it differs from the scenario of its name.
+    pub fn settings(&self) -> Vec<String> {
+        let mut original = scenario(self.name);
+        let mut own = self.clone();
+        let mut changed = vec![];
+        if own.budget.appends != original.budget.appends {
+            let appends: Vec<String> = own.budget.appends.iter().map(usize::to_string).collect();
+            changed.push(format!("appends={}", appends.join(".")));
+        }
+        if own.budget.clone_appends != original.budget.clone_appends {
+            let appends = own.budget.clone_appends.map_or("-".into(), |appends| appends.to_string());
+            changed.push(format!("clone-appends={appends}"));
+        }
+        if own.streams != original.streams {
+            changed.push(format!("streams={}", own.streams.len()));
+        }
+        if own.dependents != original.dependents {
+            changed.push(format!("dependents={}", u8::from(own.dependents)));
+        }
+        let faults = own.budget.faults().into_iter().zip(original.budget.faults());
+        changed.extend(faults.filter(|((_, a), (_, b))| a != b).map(|((name, times), _)| format!("{name}={times}")));
+        changed
+    }
 }

@@ -8,7 +8,7 @@ use sync_core::device::Notice;
 use sync_core::event::{Bodies, Event, Run};
 use sync_core::ids::*;
 use sync_core::time::Millis;
-use sync_core::wire::{Down, Item, Known, Message, Turn, Up};
+use sync_core::wire::{Down, HealFate, Item, Known, Message, Turn, Up};
 
 /// The lines of a run.
 #[derive(Clone, Debug, Default)]
@@ -146,7 +146,10 @@ impl Trace {
             Down::Healed { stream, head, verdicts } => {
                 let verdict = |v: &sync_core::wire::Verdict| {
                     let id = EventId { producer: v.producer, sequence: v.sequence };
-                    format!("{}{}", self.names.id(id), if v.gap { " gap" } else { "" })
+                    match v.fate {
+                        HealFate::Passed => self.names.id(id),
+                        fate => format!("{} {}", self.names.id(id), format!("{fate:?}").to_lowercase()),
+                    }
                 };
                 let verdicts: Vec<String> = verdicts.iter().map(verdict).collect();
                 format!("healed {stream} head {head:?} [{}]", verdicts.join(" "))

@@ -158,3 +158,48 @@ async fn over_the_limit_of_connections_a_device_is_told_to_come_later() {
         assert!(tokio::time::Instant::now() < deadline, "a free place is given to the next");
     }
 }
+
+/// Whether a socket is served: the limits of an address close one that has no place without a word.
+async fn is_served(address: &str) -> bool {
+    let mut socket = TcpStream::connect(address).await.expect("connected");
+    let request = format!("GET /healthz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    let mut answer = String::new();
+    let asked = async {
+        socket.write_all(request.as_bytes()).await?;
+        socket.read_to_string(&mut answer).await
+    };
+    let asked = tokio::time::timeout(DEADLINE, asked).await.expect("in time");
+    asked.is_ok() && answer.starts_with("HTTP/1.1 200")
+}
+
+async fn becomes_served(address: &str, is: bool) {
+    let deadline = tokio::time::Instant::now() + DEADLINE;
+    while is_served(address).await != is {
+        assert!(tokio::time::Instant::now() < deadline, "a socket is served: {is}");
+    }
+}
+
+#[tokio::test]
+async fn one_address_has_so_many_connections() {
+    let folder = Folder::new();
+    let relay = Relay::start(&folder, &["--connections-per-address-max", "2"]);
+    let mut first = Client::connect(&relay.address, producer(1)).await;
+    let second = Client::connect(&relay.address, producer(2)).await;
+    becomes_served(&relay.address, false).await;
+    first.subscribe("s").await.expect("those who are in are served");
+    drop(second);
+    becomes_served(&relay.address, true).await;
+}
+
+#[tokio::test]
+async fn one_address_has_so_many_sockets_that_have_not_said_hello() {
+    let folder = Folder::new();
+    let relay = Relay::start(&folder, &["--handshakes-per-address-max", "2"]);
+    let mut known = Client::connect(&relay.address, producer(1)).await;
+    let silent = TcpStream::connect(&relay.address).await.expect("connected");
+    let unsaid = Client::open(&relay.address).await;
+    becomes_served(&relay.address, false).await;
+    known.subscribe("s").await.expect("those who are in are served");
+    drop((silent, unsaid));
+    becomes_served(&relay.address, true).await;
+}

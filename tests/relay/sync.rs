@@ -127,7 +127,7 @@ async fn a_relay_that_lost_its_disk_is_healed_in_turns() {
     ben.say(Up::Heal(Heal { stream: name("s"), runs, done: true })).await;
     let verdicts = |down| if let Down::Healed { verdicts, .. } = down { Some(verdicts) } else { None };
     let verdicts = ben.hear_until(verdicts).await.expect("open");
-    assert!(verdicts.len() == 3 && verdicts.iter().all(|verdict| !verdict.gap));
+    assert!(verdicts.len() == 3 && verdicts.iter().all(|verdict| verdict.fate == HealFate::Passed));
     let turn = |down| if let Down::Turn { turn, .. } = down { Some(turn) } else { None };
     assert_eq!(cleo.hear_until(turn).await, Ok(Turn::Go), "the turn passes on when the list is done");
     let healed = Client::connect(&relay.address, producer(4)).await.read_all("s").await.expect("open");

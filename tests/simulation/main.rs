@@ -1,6 +1,6 @@
-//! Real devices and a real relay in the seeded world: the protocol model's scenarios, its counterexamples, and rules that
-//! are broken on purpose.
+//! Real devices and a real relay in the seeded world: the protocol model's scenarios and its counterexamples.
 
 mod counterexamples;
-mod planted;
+mod crowd;
+mod history;
 mod walks;

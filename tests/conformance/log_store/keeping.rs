@@ -54,6 +54,21 @@ pub async fn a_trim_never_passes_the_snapshot_and_keeps_the_records(mut world: W
     assert_eq!(offsets(&world.store().append(a.events(1)).await.unwrap()), [7]);
 }
 
+pub async fn a_repeat_of_a_batch_that_the_floor_cuts_is_not_told_as_void(mut world: World) {
+    let mut a = Author::new("s", 1);
+    let batch = a.events(3);
+    world.store().append(batch.clone()).await.unwrap();
+    let (epoch, snapshot) = snapshot_at(&mut world, &a, 2).await;
+    world.store().put_snapshot(a.stream.clone(), epoch, snapshot).await.unwrap();
+    world.store().trim(a.stream.clone(), epoch, Offset(2)).await.unwrap();
+    assert!(matches!(world.store().append(batch).await, Err(StoreError::Chain { .. })));
+    let sequences = SequenceRange { first: 1, count: 3 };
+    assert_eq!(world.store().offsets_of(a.stream.clone(), a.producer, sequences).await, Ok(Placed::Trimmed));
+    let last = SequenceRange { first: 3, count: 1 };
+    let placed = world.store().offsets_of(a.stream.clone(), a.producer, last).await;
+    assert_eq!(placed, Ok(Placed::Offsets(vec![Some(DurableOffset::minted_by_store(Offset(3)))])));
+}
+
 pub async fn a_snapshot_must_fit_the_log_and_be_newer(mut world: World) {
     let mut a = Author::new("s", 1);
     world.store().append(a.batch(|a| vec![a.event("one"), a.refused("no"), a.event("three")])).await.unwrap();

@@ -42,6 +42,24 @@ fn another_programs_file_is_not_touched() {
     assert!(matches!(open(&folder), Err(OpenError::NotOurs)));
 }
 
+/// A backup tool may do that.
+#[test]
+fn a_file_that_somebody_reads_is_not_opened_and_loses_nothing() {
+    let folder = Folder::new();
+    let mut author = Author::new("s", 1);
+    let options = || Options { log_bytes_min: 1 << 20, ..Options::new([1; 32]) };
+    let mut log = EmbeddedLog::open(folder.path(), options()).unwrap();
+    let db = Connection::open(folder.path().join("log.sqlite")).unwrap();
+    db.execute_batch("BEGIN").unwrap();
+    db.query_row("SELECT count(*) FROM tail", [], |_| Ok(())).unwrap();
+    taken(log.commit(vec![Request::Append(author.events(1))]));
+    drop(log);
+    assert!(matches!(EmbeddedLog::open(folder.path(), options()), Err(OpenError::Read)));
+    drop(db);
+    let log = EmbeddedLog::open(folder.path(), options()).unwrap();
+    assert_eq!(log.reader().unwrap().resume(&author.resume(None)).unwrap().known.last, author.last);
+}
+
 fn taken(committed: Committed) {
     for reply in committed.replies {
         assert!(matches!(reply, Reply::Append(Ok(_))), "{reply:?}");

@@ -37,6 +37,7 @@ impl Drop for Folder {
 enum Kept {
     Simulated(Disk),
     Embedded { folder: Folder, generation_bytes_max: usize },
+    OnSimulatedDisk { folder: Folder, disk: simulated_disk::Disk },
 }
 
 /// A place with a store in it.
@@ -63,9 +64,18 @@ impl World {
     pub fn reopening() -> World {
         World::new(Kept::Embedded { folder: Folder::new(), generation_bytes_max: 4096 }, true)
     }
+    /// The power is cut before each call, and takes with it all that was not synced.
+    pub fn power_cut() -> World {
+        let folder = Folder::new();
+        let disk = simulated_disk::Disk::new(folder.path(), 1);
+        World::new(Kept::OnSimulatedDisk { folder, disk }, true)
+    }
     /// The store, for one call: in a reopening world closed and opened before.
     pub fn store(&mut self) -> Arc<dyn LogStore> {
         if self.reopens {
+            if let Kept::OnSimulatedDisk { disk, .. } = &self.kept {
+                disk.crash(simulated_disk::Crash::PowerCut { survives_percent: 0 });
+            }
             self.open = None;
         }
         self.steady()
@@ -82,6 +92,11 @@ impl World {
             Kept::Simulated(disk) => Arc::new(Store::start(SimulatedLog::open(disk.clone(), seed), 1).unwrap()),
             Kept::Embedded { folder, generation_bytes_max } => {
                 let options = Options { generation_bytes_max: *generation_bytes_max, ..Options::new(seed) };
+                Arc::new(Store::start(EmbeddedLog::open(folder.path(), options).unwrap(), 2).unwrap())
+            }
+            Kept::OnSimulatedDisk { folder, .. } => {
+                let vfs = Some(simulated_disk::VFS.into());
+                let options = Options { vfs, generation_bytes_max: 4096, ..Options::new(seed) };
                 Arc::new(Store::start(EmbeddedLog::open(folder.path(), options).unwrap(), 2).unwrap())
             }
         };
@@ -112,7 +127,7 @@ impl Author {
     pub fn content(&self, text: &str) -> Bytes {
         Content { kind: Kind::Application, time: self.last, payload: Bytes::copy_from_slice(text.as_bytes()) }.encode()
     }
-    fn item(&mut self, body: Body) -> AppendItem {
+    pub fn item(&mut self, body: Body) -> AppendItem {
         let content = match &body {
             Body::Event { content, .. } => content.clone(),
             Body::Void | Body::Refused { .. } => self.content("not in the log"),
@@ -154,7 +169,7 @@ impl Author {
         self.batch(|author| (0..count).map(|n| author.event(&format!("event {n}"))).collect())
     }
     pub fn resume(&self, check_at: Option<(Epoch, Offset)>) -> ResumeRequest {
-        ResumeRequest { stream: self.stream.clone(), producer: self.producer, check_at }
+        ResumeRequest { stream: self.stream.clone(), producer: self.producer, settled: 1, check_at }
     }
 }
 
@@ -232,7 +247,7 @@ pub async fn read_all(world: &mut World, name: &StreamName, after: Offset, bytes
 }
 
 pub async fn epoch_of(world: &mut World, name: &StreamName) -> Epoch {
-    let request = ResumeRequest { stream: name.clone(), producer: ProducerId([0; 16]), check_at: None };
+    let request = ResumeRequest { stream: name.clone(), producer: ProducerId([0; 16]), settled: 1, check_at: None };
     world.store().resume(request).await.unwrap().epoch
 }
 

@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use sync_core::digest;
 use sync_core::event::Content;
 use sync_core::ids::*;
+use sync_core::limits::{MESSAGE_BYTES_MAX, PUBLISH_EVENTS_MAX, REASON_BYTES_MAX};
 use sync_core::relay::store::*;
+use sync_core::wire::Known;
 
 fn logged(offset: u64) -> impl Fn(&Outcome) -> bool {
     move |outcome| matches!(outcome, Outcome::Logged(at) if at.offset().0 == offset)
@@ -106,6 +108,33 @@ pub async fn a_refusal_is_recorded_for_ever_and_uses_its_sequence_up(mut world: 
     let expected: Vec<_> = (0..5u64).map(|n| (2 * n + 1, tags[n as usize], format!("code-{n}"))).collect();
     assert_eq!(told, expected);
     assert_eq!(info.known.refused[3].reason, "because of code-3");
+}
+
+/// A producer with very many refusals gets no larger answers than another.
+pub async fn refusals_are_told_from_settled_on_and_no_more_than_fit(mut world: World) {
+    let mut a = Author::new("s", 1);
+    let stale = a.clone();
+    let reason = "x".repeat(REASON_BYTES_MAX);
+    let refused = Body::Refused { code: "no".into(), reason };
+    for _ in 0..4 {
+        let batch = a.batch(|a| (0..PUBLISH_EVENTS_MAX).map(|_| a.item(refused.clone())).collect());
+        world.store().append(batch).await.unwrap();
+    }
+    let told = |known: &Known| known.refused.iter().map(|refusal| refusal.sequence).collect::<Vec<_>>();
+    for settled in [1, 300] {
+        let request = ResumeRequest { settled, ..a.resume(None) };
+        let known = world.store().resume(request).await.unwrap().known;
+        assert_eq!(known.last, a.last);
+        let count = known.refused.len();
+        assert_eq!(told(&known), (settled..settled + count as u64).collect::<Vec<_>>(), "the lowest first");
+        let bytes = count * (REASON_BYTES_MAX + 66);
+        assert!(bytes <= MESSAGE_BYTES_MAX / 2 && bytes > MESSAGE_BYTES_MAX / 3, "{count}");
+    }
+    let request = ResumeRequest { settled: a.last - 2, ..a.resume(None) };
+    let known = world.store().resume(request).await.unwrap().known;
+    assert_eq!(told(&known), [a.last - 2, a.last - 1, a.last]);
+    let error = world.store().append(stale.clone().batch(|stale| vec![stale.event("old")])).await.unwrap_err();
+    assert!(matches!(error, StoreError::Chain { known, .. } if known.last == a.last && known.refused.is_empty()));
 }
 
 pub async fn needs_are_met_by_the_last_logged_or_refused_down_the_batch(mut world: World) {
@@ -222,6 +251,19 @@ pub async fn heal_waits_for_the_predecessor_and_for_its_tag(mut world: World) {
     assert_eq!(read_all(&mut world, &a.stream, Offset::ZERO, 1 << 20).await.len(), 1);
 }
 
+pub async fn heal_tells_what_was_refused_and_what_something_else_took(mut world: World) {
+    let mut a = Author::new("s", 1);
+    let mut clone = a.clone();
+    let same = "not in the log";
+    let old = as_events(&a.batch(|a| vec![a.event(same), a.event("two"), a.event(same), a.event("four")]));
+    // Here the first was thrown away by a copy of the profile, the third was refused, and another in place of the fourth.
+    let here = clone.batch(|clone| vec![clone.void(), clone.event("two"), clone.refused("no"), clone.refused("no")]);
+    world.store().append(here).await.unwrap();
+    let healed = world.store().heal(heal(&a.stream, old)).await.unwrap();
+    assert_eq!(healed.outcomes, [HealOutcome::Other, HealOutcome::Passed, HealOutcome::Refused, HealOutcome::Other]);
+    assert_eq!(read_all(&mut world, &a.stream, Offset::ZERO, 1 << 20).await.len(), 1);
+}
+
 pub async fn heal_refuses_what_needs_a_refused_one(mut world: World) {
     let mut a = Author::new("s", 1);
     let refused_here = a.clone().batch(|a| vec![a.event("one"), a.refused("no")]);
@@ -233,7 +275,7 @@ pub async fn heal_refuses_what_needs_a_refused_one(mut world: World) {
     }));
     world.store().append(refused_here).await.unwrap();
     let healed = world.store().heal(heal(&a.stream, old)).await.unwrap();
-    assert_eq!(healed.outcomes, vec![HealOutcome::Passed; 3]);
+    assert_eq!(healed.outcomes, [HealOutcome::Passed, HealOutcome::Refused, HealOutcome::Refused]);
     let info = world.store().resume(a.resume(None)).await.unwrap();
     let refused: Vec<_> = info.known.refused.iter().map(|r| (r.sequence, r.code.as_str())).collect();
     assert_eq!(refused, [(2, "no"), (3, DEPENDS_ON_REJECTED)]);

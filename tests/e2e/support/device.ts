@@ -6,7 +6,8 @@ import { chromium, type Browser, type Page } from "playwright-core";
 import type { Cable } from "./cable.js";
 import { Program } from "./processes.js";
 
-const FLAGS = [
+/** How a Chromium is started, but for its profile. */
+export const FLAGS = [
   "--headless=new", "--remote-debugging-port=0", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--no-default-browser-check",
   "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--password-store=basic",
   // Two browsers share a screen that has one front window: the other must not be slowed down for being behind.
@@ -24,6 +25,7 @@ export function findChromium(): string {
 }
 
 export class Device {
+  readonly name: string;
   readonly cable: Cable;
   readonly #profile: string;
   #program: Program | null = null;
@@ -32,7 +34,8 @@ export class Device {
   readonly problems: string[] = [];
 
   /** `profile`: the folder that is this device's disk. */
-  constructor(profile: string, cable: Cable) {
+  constructor(name: string, profile: string, cable: Cable) {
+    this.name = name;
     this.#profile = profile;
     this.cable = cable;
   }
@@ -44,6 +47,11 @@ export class Device {
     const [, endpoint] = await program.says(/DevTools listening on (ws:\/\/\S+)/);
     this.#browser = await chromium.connectOverCDP(endpoint!);
     return this.open(hash);
+  }
+
+  /** Its tabs; none while it is off. */
+  get pages(): readonly Page[] {
+    return this.#browser?.contexts()[0]?.pages() ?? [];
   }
 
   /** Another tab with the demo. */

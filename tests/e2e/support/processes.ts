@@ -25,6 +25,11 @@ export class Program {
     running.add(this);
   }
 
+  /** Its process id; null if it could not be started. */
+  get pid(): number | null {
+    return this.#process.pid ?? null;
+  }
+
   /** What the program printed last. */
   get output(): string {
     return this.#output;
@@ -45,27 +50,28 @@ export class Program {
 
   /** Ends it as a power cut would. */
   async kill(): Promise<void> {
-    this.#signal("SIGKILL");
+    this.signal("SIGKILL");
     await this.#ended;
     running.delete(this);
   }
 
   /** Asks it to stop, and waits until it has. */
   async stop(signal: NodeJS.Signals = "SIGTERM", timeoutMs = 20_000): Promise<void> {
-    this.#signal(signal);
+    this.signal(signal);
     await this.ended(timeoutMs);
   }
 
   /** Waits for its end; kills it when that takes too long. */
   async ended(timeoutMs: number): Promise<void> {
-    const timer = setTimeout(() => this.#signal("SIGKILL"), timeoutMs);
+    const timer = setTimeout(() => this.signal("SIGKILL"), timeoutMs);
     await this.#ended;
     clearTimeout(timer);
-    this.#signal("SIGKILL"); // what it left behind in its group
+    this.signal("SIGKILL"); // what it left behind in its group
     running.delete(this);
   }
 
-  #signal(signal: NodeJS.Signals): void {
+  /** Sends a signal to it and all that it started. */
+  signal(signal: NodeJS.Signals): void {
     const { pid } = this.#process;
     if (pid === undefined) return;
     try {
@@ -77,7 +83,7 @@ export class Program {
 
   /** For the very end: whatever still runs. */
   killNow(): void {
-    this.#signal("SIGKILL");
+    this.signal("SIGKILL");
   }
 }
 

@@ -7,7 +7,8 @@ import { Program } from "./processes.js";
 const root = fileURLToPath(new URL("../../../", import.meta.url));
 export const DEMO = `${root}demo/dist`;
 
-function binary(): string {
+/** The relay's program. */
+export function binary(): string {
   const named = process.env["TIDELOG_RELAY"];
   if (named !== undefined) return named;
   const built = ["release", "debug"].map((profile) => `${root}target/${profile}/tidelog-relay`).find(existsSync);
@@ -33,10 +34,16 @@ export class Relay {
     if (!existsSync(`${DEMO}/index.html`)) throw new Error("the demo is not built: npm run build -w demo");
     const program = new Program(binary(), [
       "serve", "--listen", `127.0.0.1:${this.port}`, "--data", this.#data, "--static", this.#files, "--rules", `${root}demo/relay-rules.json`,
+      "--log", "info,relay_server=debug", // who came and went, and why
     ]);
     this.#program = program;
     const [, port] = await program.says(/listens on http:\/\/127\.0\.0\.1:(\d+)/);
     this.port = Number(port);
+  }
+
+  /** What it printed last; nothing while it is down. */
+  get output(): string {
+    return this.#program?.output ?? "";
   }
 
   async kill(): Promise<void> {

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { afterEach, expect } from "vitest";
 import { Cable } from "./cable.js";
 import { Device } from "./device.js";
+import { describe } from "./note.js";
 import { DEMO, Relay } from "./relay.js";
 
 export class World {
@@ -27,7 +28,7 @@ export class World {
 
   /** A device that is off. */
   async device(name: string): Promise<Device> {
-    const device = new Device(join(this.folder, name), await Cable.lay(this.relay));
+    const device = new Device(name, join(this.folder, name), await Cable.lay(this.relay));
     this.#devices.push(device);
     return device;
   }
@@ -36,7 +37,7 @@ export class World {
   async clone(device: Device, name: string): Promise<Device> {
     const profile = join(this.folder, name);
     await device.copyProfile(profile);
-    const clone = new Device(profile, device.cable); // data belongs to an address, so both have the same
+    const clone = new Device(name, profile, device.cable); // data belongs to an address, so both have the same
     this.#devices.push(clone);
     return clone;
   }
@@ -48,6 +49,12 @@ export class World {
     await rm(this.folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
   }
 
+  /** What each page shows now, and what the relay said last. */
+  async tell(): Promise<string> {
+    const pages = this.#devices.flatMap(({ name, pages }) => pages.map(async (page) => `${name}: ${JSON.stringify(await describe(page))}`));
+    return [...(await Promise.all(pages)), ...this.#devices.flatMap(({ problems }) => problems), `relay: ${this.relay.output}`].join("\n");
+  }
+
   /** No page of any device threw an error that nobody caught. */
   expectNoProblems(): void {
     expect(this.#devices.flatMap(({ problems }) => problems)).toEqual([]);
@@ -55,6 +62,10 @@ export class World {
 }
 
 const worlds: World[] = [];
-afterEach(async () => {
-  for (const world of worlds.splice(0)) await world.end();
+afterEach(async ({ task }) => {
+  for (const world of worlds.splice(0)) {
+    // A test that ran out of time could not say where it stood.
+    if (task.result?.state === "fail") console.log(`where "${task.name}" ended:\n${await world.tell()}`);
+    await world.end();
+  }
 });

@@ -1,5 +1,6 @@
 /** Writing that goes on in a page while a test does something terrible, with the fate of each write kept there. */
 import type { Page } from "playwright-core";
+import { waitInPage } from "./note.js";
 
 /** What became of the writes so far: tokens, and the ids of those that the relay accepted. */
 export interface Fates {
@@ -19,7 +20,7 @@ export async function beginWriting(page: Page, note: string, name: string): Prom
     document.keepOpen();
     comments.keepOpen();
     const text = document.text(["text"]);
-    const mine = { writes: [], times: [], stop: false } as Window["e2e"];
+    const mine = { writes: [], times: {}, stop: false } as Window["e2e"];
     window.e2e = mine;
     let count = 0;
     const write = (): void => {
@@ -58,7 +59,7 @@ export async function fates(page: Page): Promise<Fates> {
 
 /** Waits until this many writes of the page were accepted. */
 export async function waitForAccepted(page: Page, count: number): Promise<void> {
-  await page.waitForFunction((wanted) => window.e2e.writes.filter(({ write }) => write.getSnapshot().stage === "accepted").length >= wanted, count, { timeout: 30_000, polling: 50 });
+  await waitInPage(page, (wanted) => window.e2e.writes.filter(({ write }) => write.getSnapshot().stage === "accepted").length >= wanted, count);
 }
 
 /** All comments of a note as the relay's log gives them to this device: id and text, in order. */

@@ -1,0 +1,67 @@
+/** What happens to a device's connections. */
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Fault } from "../faults.js";
+import type { Direction } from "../network.js";
+import type { Random } from "../random.js";
+
+export const NETWORK_FAULTS: Readonly<Record<string, Fault>> = {
+  "network-cut": {
+    touches: ["network"],
+    weight: 2,
+    async run(_, { network }) {
+      network.cut();
+    },
+  },
+  "network-cut-in-frame": {
+    touches: ["network"],
+    weight: 4,
+    async run(_, { network }, random) {
+      const trouble = network.trouble[direction(random)];
+      trouble.cutAfterBytes = random.between(1, 2000);
+      await sleep(random.between(500, 1500));
+      trouble.cutAfterBytes = null;
+    },
+  },
+  "network-down": {
+    touches: ["network"],
+    weight: 3,
+    async run(_, { network }, random) {
+      network.goDown();
+      await sleep(random.between(200, 2500));
+      network.heal();
+    },
+  },
+  "network-delay": {
+    touches: ["network"],
+    weight: 2,
+    async run(_, { network }, random) {
+      network.trouble[direction(random)].delayMs = random.between(20, 400);
+      await sleep(random.between(500, 2500));
+      network.heal();
+    },
+  },
+  "network-throttle": {
+    touches: ["network"],
+    weight: 2,
+    async run(_, { network }, random) {
+      network.trouble[direction(random)].bytesPerSecond = random.between(500, 8000);
+      await sleep(random.between(500, 2500));
+      network.heal();
+    },
+  },
+  "network-half-open": {
+    touches: ["network"],
+    weight: 4,
+    async run(_, { network }, random) {
+      network.trouble[direction(random)].isSilent = true;
+      await sleep(random.between(200, 2500));
+      // Either the route comes back and brings what it held, or whoever stands in between forgot the connection.
+      if (random.below(2) === 0) network.cut();
+      network.heal();
+    },
+  },
+};
+
+function direction(random: Random): Direction {
+  return random.below(2) === 0 ? "up" : "down";
+}
