@@ -2,14 +2,19 @@
 //!
 //! Every command prints what it runs, so that each step can be repeated by hand.
 
+mod chaos;
 mod chromium;
 mod core_wasm;
 mod demo;
+mod fuzz;
 mod npm;
 mod panics;
+mod planted;
 mod programs;
 mod run;
 mod rust;
+mod short_names;
+mod sim;
 mod size;
 mod steps;
 mod tidy;
@@ -49,12 +54,24 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Walk the simulated world, seed after seed (`cargo xtask sim --seeds 1000`)
+    Sim {
+        /// Handed on: how many seeds, which scenario ... (see `cargo xtask sim -- --help`)
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Run rounds of the real relay and real browsers under faults
+    Chaos(chaos::Options),
+    /// Feed what nobody sane would send to codec, machines, documents and store
+    Fuzz(fuzz::Options),
     /// Check that documents, tests and code agree
     Tidy {
         /// PROTOCOL.md has been read beside a change of the wire: record that
         #[arg(long)]
         wire_reviewed: bool,
     },
+    /// Break one rule at a time in a copy of the code: the simulation must notice
+    Planted(planted::Options),
     /// Build the WebAssembly modules into js/wasm
     Wasm {
         /// Only these modules
@@ -103,10 +120,14 @@ fn perform(command: Command) -> Result<bool> {
             return test(&options);
         }
         Command::Demo(options) => demo::demo(options),
+        Command::Chaos(options) => chaos::chaos(&options),
+        Command::Fuzz(options) => fuzz::fuzz(&options),
         Command::Size => size::size(),
         Command::Replay { arguments } => programs::replay(&arguments),
         Command::Bench { arguments } => programs::bench(&arguments),
+        Command::Sim { arguments } => sim::sim(&arguments),
         Command::Tidy { wire_reviewed } => tidy::tidy(wire_reviewed),
+        Command::Planted(options) => planted::planted(&options),
         Command::Wasm { names, dev } => wasm::wasm(&names, dev),
         Command::CoreWasm => core_wasm::core_wasm(),
         Command::Npm => npm::npm(),

@@ -7,9 +7,12 @@
 use anyhow::{Context as _, Result, bail};
 #[cfg(unix)]
 use nix::{sys::signal::Signal, unistd::Pid};
+use std::collections::VecDeque;
 use std::ffi::OsStr;
-use std::io::Read as _;
+use std::io::{BufRead as _, BufReader, IsTerminal as _, Read, Write as _};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -24,6 +27,10 @@ const POLL: Duration = Duration::from_millis(20);
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 static IN_CI: AtomicBool = AtomicBool::new(false);
+/// The newest lines of children that look like a failure. A recorded log often keeps its end only, where the summary stands.
+static COMPLAINTS: Mutex<VecDeque<String>> = Mutex::new(VecDeque::new());
+const COMPLAINTS_MAX: usize = 16;
+const COMPLAINT_CHARS_MAX: usize = 300;
 
 /// From here on Ctrl-C (and SIGTERM) sets a flag that every wait looks at.
 pub fn catch_interrupts() -> Result<()> {
@@ -40,11 +47,38 @@ pub fn in_ci() {
     IN_CI.store(true, Ordering::SeqCst);
 }
 
+/// What the children since the last call complained of, oldest first: empty where they wrote to a terminal.
+pub fn take_complaints() -> Vec<String> {
+    COMPLAINTS.lock().map(|mut lines| lines.drain(..).collect()).unwrap_or_default()
+}
+
+/// Copies a child's output to ours and remembers what looks like a failure.
+fn copy(output: impl Read + Send + 'static, to_stderr: bool) {
+    thread::spawn(move || {
+        let mut output = BufReader::new(output);
+        let mut line = vec![];
+        while output.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+            // Whoever reads us may be gone; the child still runs to its end.
+            let _ = if to_stderr { std::io::stderr().write_all(&line) } else { std::io::stdout().write_all(&line) };
+            let text = String::from_utf8_lossy(&line);
+            if ["FAIL", "panicked at", "error:", "error[", "Error:", "\u{d7} "].iter().any(|sign| text.contains(sign))
+                && let Ok(mut lines) = COMPLAINTS.lock()
+            {
+                lines.push_back(text.trim_end().chars().take(COMPLAINT_CHARS_MAX).collect());
+                let surplus = lines.len().saturating_sub(COMPLAINTS_MAX);
+                lines.drain(..surplus);
+            }
+            line.clear();
+        }
+    });
+}
+
 /// A command to be.
 pub struct Run {
     command: Command,
     shown: String,
     limit: Duration,
+    is_redirected: bool,
 }
 
 /// `program` with `arguments`, in the repository's root unless `folder` says otherwise.
@@ -60,7 +94,7 @@ pub fn run<S: AsRef<OsStr>>(program: &str, arguments: impl IntoIterator<Item = S
     if IN_CI.load(Ordering::SeqCst) {
         command.env("CI", "true");
     }
-    Run { command, shown, limit: DEFAULT_LIMIT }
+    Run { command, shown, limit: DEFAULT_LIMIT, is_redirected: false }
 }
 
 impl Run {
@@ -71,6 +105,27 @@ impl Run {
         self
     }
 
+    /// Runs in another folder than the repository's root.
+    pub fn folder(mut self, folder: &Path) -> Self {
+        self.command.current_dir(folder);
+        self
+    }
+
+    /// What it prints to standard error goes into a file.
+    pub fn log(mut self, file: &Path) -> Result<Self> {
+        let opened = std::fs::File::create(file).with_context(|| format!("could not write {}", file.display()))?;
+        self.command.stderr(opened);
+        self.is_redirected = true;
+        Ok(self)
+    }
+
+    /// What it prints goes nowhere.
+    pub fn quiet(mut self) -> Self {
+        self.command.stdout(Stdio::null()).stderr(Stdio::null());
+        self.is_redirected = true;
+        self
+    }
+
     /// The longest time that it may take.
     pub fn limit(mut self, limit: Duration) -> Self {
         self.limit = limit;
@@ -78,9 +133,16 @@ impl Run {
     }
 
     /// Runs it to its end, its output going where ours goes. An error if it cannot start, fails, or takes too long.
-    pub fn go(self) -> Result<()> {
+    pub fn go(mut self) -> Result<()> {
         let (limit, shown) = (self.limit, self.shown.clone());
-        let status = self.start()?.wait(limit)?;
+        // Nobody watches: then its complaints are remembered for the summary.
+        if !self.is_redirected && !std::io::stdout().is_terminal() {
+            self.command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        }
+        let mut running = self.start()?;
+        running.child.stdout.take().into_iter().for_each(|output| copy(output, false));
+        running.child.stderr.take().into_iter().for_each(|output| copy(output, true));
+        let status = running.wait(limit)?;
         if !status.success() {
             bail!("`{shown}` failed ({status})");
         }
@@ -249,6 +311,21 @@ mod tests {
             thread::sleep(POLL);
         }
         assert!(!lives(), "the grandchild {grandchild} was stopped too");
+    }
+
+    #[test]
+    fn what_a_child_complains_of_is_kept_for_the_summary() {
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        copy(reader, true);
+        writer.write_all(b"one test passed\nFAIL the other\n").unwrap();
+        drop(writer);
+        let started = Instant::now();
+        let mut kept = vec![];
+        while kept.is_empty() && started.elapsed() < Duration::from_secs(5) {
+            kept = take_complaints();
+            thread::sleep(POLL);
+        }
+        assert!(kept.iter().any(|line| line == "FAIL the other") && kept.iter().all(|line| !line.contains("passed")));
     }
 
     #[test]

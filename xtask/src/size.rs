@@ -20,9 +20,7 @@ struct Budget {
     name: &'static str,
     files: &'static [&'static str],
     encoding: Encoding,
-    /// What it is to come under.
-    goal_bytes: usize,
-    /// What it may not grow beyond meanwhile: the check fails from here on.
+    /// The check fails above.
     bytes_max: usize,
     reason: &'static str,
 }
@@ -32,16 +30,13 @@ const BUDGETS: [Budget; 2] = [
         name: "engine",
         files: &["js/wasm/engine/engine_bg.wasm", "js/wasm/engine/engine.js"],
         encoding: Encoding::Gzip,
-        goal_bytes: 100_000,
-        // Its size when the check began to hold, and a little: it may only shrink.
-        bytes_max: 150_000,
+        bytes_max: 100_000,
         reason: "every page loads it, also one that only syncs events",
     },
     Budget {
         name: "document",
         files: &["js/wasm/document/document_bg.wasm"],
         encoding: Encoding::Brotli,
-        goal_bytes: 400_000,
         bytes_max: 400_000,
         reason: "loaded when the first document opens; Automerge's own package is three times that",
     },
@@ -74,11 +69,10 @@ pub fn size() -> Result<()> {
         }
         let bytes = if budget.encoding == Encoding::Gzip { total.gzip } else { total.brotli };
         let encoding = if budget.encoding == Encoding::Gzip { "gzip" } else { "brotli" };
-        let Budget { name, goal_bytes, bytes_max, reason, .. } = budget;
-        let goal = if bytes < *goal_bytes { "met" } else { "NOT MET" };
-        let verdict = format!("{name}: {bytes} of {bytes_max} bytes {encoding}; goal {goal_bytes} {goal} ({reason})");
+        let Budget { name, bytes_max, reason, .. } = budget;
+        let verdict = format!("{name}: {bytes} of {bytes_max} bytes {encoding} ({reason})");
         println!("  {verdict}");
-        if bytes >= budget.bytes_max {
+        if bytes > budget.bytes_max {
             over.push(verdict);
         }
     }

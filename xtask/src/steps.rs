@@ -2,7 +2,7 @@
 
 use crate::chromium::chromium;
 use crate::run::{self, Run, run};
-use crate::{core_wasm, npm, programs, rust, size, tidy, wasm};
+use crate::{chaos, core_wasm, npm, programs, rust, sim, size, tidy, wasm};
 use anyhow::{Result, bail};
 use std::time::{Duration, Instant};
 
@@ -25,6 +25,7 @@ pub const STEPS: &[Step] = &[
     Step { name: "tidy", about: "documents, tests and code agree", needs: &[], action: || tidy::tidy(false) },
     Step { name: "clippy", about: "Rust has no warnings", needs: &[], action: clippy },
     Step { name: "rust", about: "tests of all crates", needs: &[], action: tests_of_crates },
+    Step { name: "sim", about: "the simulated world, fixed and fresh seeds", needs: &[], action: sim::step },
     Step { name: "core-wasm", about: "tests of sync-core as wasm32", needs: &[], action: core_wasm::core_wasm },
     Step { name: "wasm", about: "WebAssembly modules", needs: &["npm"], action: || wasm::wasm(&[], false) },
     Step { name: "js", about: "the package tidelog", needs: &["wasm"], action: || script("js", "build") },
@@ -34,6 +35,12 @@ pub const STEPS: &[Step] = &[
     Step { name: "size", about: "downloads within their budgets", needs: &["wasm"], action: size::size },
     Step { name: "relay", about: "the relay", needs: &[], action: programs::build_relay },
     Step { name: "e2e", about: "two browsers and a relay", needs: &["demo", "relay", "chromium"], action: e2e },
+    Step {
+        name: "chaos",
+        about: "two rounds of real processes under faults",
+        needs: &["js", "relay", "chromium"],
+        action: chaos::smoke,
+    },
     Step {
         name: "replay",
         about: "editing traces end as recorded",
@@ -59,7 +66,7 @@ fn clippy() -> Result<()> {
 /// The programs first: tests start them, and cargo builds a crate's programs only for that crate's own tests.
 fn tests_of_crates() -> Result<()> {
     run("cargo", ["build", "--workspace", "--bins"]).go()?;
-    run("cargo", ["test", "--workspace"]).go()
+    run("cargo", ["test", "--workspace", "--no-fail-fast"]).go()
 }
 
 fn script(package: &str, name: &str) -> Result<()> {
@@ -79,7 +86,8 @@ fn with_browser(command: Run) -> Result<Run> {
 /// How a step ended.
 enum Outcome {
     Passed,
-    Failed(String),
+    /// Why, and what it printed that looked like a failure.
+    Failed(String, Vec<String>),
 }
 
 /// Does these steps and what they need; all of them, even when one fails, except those that need it. Returns how many
@@ -90,12 +98,13 @@ pub fn perform(names: &[&str]) -> Result<(usize, usize)> {
     for (index, step) in steps.iter().enumerate() {
         println!("\n[{}/{}] {}: {}", index + 1, steps.len(), step.name, step.about);
         let started = Instant::now();
-        let failed = |need: &&&str| done.iter().any(|(s, o, _)| s.name == **need && matches!(o, Outcome::Failed(_)));
+        let failed = |need: &&&str| done.iter().any(|(s, o, _)| s.name == **need && matches!(o, Outcome::Failed(..)));
+        run::take_complaints();
         let outcome = match step.needs.iter().find(failed) {
-            Some(need) => Outcome::Failed(format!("not tried: it needs `{need}`")),
+            Some(need) => Outcome::Failed(format!("not tried: it needs `{need}`"), vec![]),
             None => match (step.action)() {
                 Ok(()) => Outcome::Passed,
-                Err(error) => Outcome::Failed(format!("{error:#}")),
+                Err(error) => Outcome::Failed(format!("{error:#}"), run::take_complaints()),
             },
         };
         if run::interrupted() {
@@ -106,7 +115,7 @@ pub fn perform(names: &[&str]) -> Result<(usize, usize)> {
             Outcome::Passed => {
                 println!("[{}/{}] {}: passed, {}", index + 1, steps.len(), step.name, run::duration(took))
             }
-            Outcome::Failed(why) => println!("[{}/{}] {}: FAILED: {why}", index + 1, steps.len(), step.name),
+            Outcome::Failed(why, _) => println!("[{}/{}] {}: FAILED: {why}", index + 1, steps.len(), step.name),
         }
         done.push((step, outcome, took));
     }
@@ -114,10 +123,15 @@ pub fn perform(names: &[&str]) -> Result<(usize, usize)> {
     for (step, outcome, took) in &done {
         match outcome {
             Outcome::Passed => println!("  passed  {:<10} {:>14}  {}", step.name, run::duration(*took), step.about),
-            Outcome::Failed(why) => {
+            Outcome::Failed(why, _) => {
                 let why: String = why.chars().take(100).collect();
                 println!("  FAILED  {:<10} {:>14}  {why}", step.name, run::duration(*took));
             }
+        }
+    }
+    for (step, outcome, _) in &done {
+        if let Outcome::Failed(_, complaints) = outcome {
+            complaints.iter().for_each(|line| println!("  {}: {line}", step.name));
         }
     }
     let passed = done.iter().filter(|(_, outcome, _)| matches!(outcome, Outcome::Passed)).count();

@@ -8,6 +8,7 @@ mod protocol;
 mod sources;
 mod tables;
 
+use crate::planted;
 use crate::run::run;
 use anyhow::{Result, bail};
 use files::Files;
@@ -29,6 +30,7 @@ pub fn tidy(wire_reviewed: bool) -> Result<()> {
     findings.extend(proofs::check(&files, &tests));
     findings.extend(sources::check(&files));
     findings.extend(core_dependencies()?);
+    findings.extend(planted::check()?);
     for finding in &findings {
         println!("  {finding}");
     }

@@ -2,7 +2,7 @@
 
 use crate::run::run;
 use crate::workspace::{read, read_text, root, shown, target};
-use crate::{npm, panics, rust};
+use crate::{npm, panics, rust, short_names};
 use anyhow::{Context as _, Result, bail};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,20 +11,39 @@ use wasm_bindgen_cli_support::Bindgen;
 /// What browsers run.
 pub const TARGET: &str = "wasm32-unknown-unknown";
 
-/// A module: its crate, and the folder and name of its files.
+/// A module: its crate, that crate's features and how it is compiled, and the folder and name of its files.
 struct Module {
     package: &'static str,
+    features: &'static str,
+    flags: &'static [&'static str],
     file: &'static str,
     folder: &'static str,
     name: &'static str,
 }
 
 const MODULES: [Module; 3] = [
-    Module { package: "tidelog-engine", file: "tidelog_engine.wasm", folder: SHIPPED, name: "engine" },
-    Module { package: "tidelog-document", file: "tidelog_document.wasm", folder: SHIPPED, name: "document" },
+    Module {
+        package: "tidelog-engine",
+        features: "module",
+        // Between what the compiler inlines to make things small and to make them as small as can be: this is the smallest.
+        flags: &["-C", "llvm-args=-inline-threshold=15"],
+        file: "tidelog_engine.wasm",
+        folder: SHIPPED,
+        name: "engine",
+    },
+    Module {
+        package: "tidelog-document",
+        features: "",
+        flags: &[],
+        file: "tidelog_document.wasm",
+        folder: SHIPPED,
+        name: "document",
+    },
     // For the device-storage conformance suite: built only when it is named.
     Module {
         package: "device-storage-page",
+        features: "",
+        flags: &[],
         file: "device_storage_page.wasm",
         folder: "target",
         name: "device-storage-page",
@@ -34,8 +53,11 @@ const MODULES: [Module; 3] = [
 const SHIPPED: &str = "js/wasm";
 
 /// The features that Rust's wasm32-unknown-unknown uses; every browser of the last years has them.
-const WASM_OPT_FLAGS: [&str; 10] = [
+const WASM_OPT_FLAGS: [&str; 13] = [
     "-Oz",
+    "--converge",
+    // There the stack ends that grows down to it; what would reach it traps a little further on.
+    "--low-memory-unused",
     "--enable-bulk-memory",
     "--enable-bulk-memory-opt",
     "--enable-call-indirect-overlong",
@@ -45,6 +67,7 @@ const WASM_OPT_FLAGS: [&str; 10] = [
     "--enable-reference-types",
     "--enable-sign-ext",
     "--strip-producers",
+    "--strip-target-features",
 ];
 
 /// Builds the modules of these names, or all that are shipped if there are none; with `dev` quickly and unoptimised.
@@ -56,11 +79,16 @@ pub fn wasm(names: &[String], dev: bool) -> Result<()> {
     let modules: Vec<&Module> = MODULES.iter().filter(is_wanted).collect();
     rust::add_target(TARGET)?;
     let profile = if dev { "dev" } else { "wasm" };
-    let packages = modules.iter().flat_map(|module| ["--package", module.package]);
-    // Panic messages name source files: the same on every machine, and without its folders.
-    run("cargo", ["build", "--target", TARGET, "--profile", profile].into_iter().chain(packages))
-        .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", remapped_paths()?)
-        .go()?;
+    for module in &modules {
+        // A `cdylib` alone: beside an `rlib` all that is public would stay in it. And one by one: together they would have
+        // each other's features of the crates that they share, Rust's standard library among them.
+        let build = ["rustc", "--lib", "--crate-type", "cdylib", "--target", TARGET, "--profile", profile];
+        let package = ["--package", module.package, "--features", module.features, "--"];
+        run("cargo", build.into_iter().chain(package).chain(module.flags.iter().copied()))
+            // Panic messages name source files: the same on every machine, and without its folders.
+            .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", remapped_paths()?)
+            .go()?;
+    }
     if !dev {
         npm::npm()?;
     }
@@ -112,9 +140,11 @@ fn finish(module: &Module, input: &Path, dev: bool) -> Result<()> {
     output.emit(&fresh).context("could not write what wasm-bindgen made")?;
     if !dev {
         let bytes = fresh.join(format!("{}_bg.wasm", module.name));
+        let (script, types) = (fresh.join(format!("{}.js", module.name)), fresh.join(format!("{}.d.ts", module.name)));
+        minify(&script)?;
+        short_names::shorten(&bytes, &[&script, &types])?;
         let bytes = bytes.to_str().context("the path of the repository is not Unicode")?;
         run(&npm::program("wasm-opt")?, WASM_OPT_FLAGS.into_iter().chain([bytes, "--output", bytes])).go()?;
-        minify(&fresh.join(format!("{}.js", module.name)))?;
     }
     let stamped = fresh.join(stamped);
     fs::write(&stamped, read_text(&stamped)? + &stamp)?;

@@ -5,6 +5,8 @@ use super::tables;
 use std::collections::BTreeSet;
 
 const DOCUMENT: &str = "tests/README.md";
+const BUGS: &str = "tests/planted/bugs.toml";
+const ORACLES: &str = "tests/harness/oracle.rs";
 const PROMISES: u32 = 11;
 const RULES: u32 = 16;
 
@@ -44,7 +46,39 @@ pub fn check(files: &Files, tests: &TestNames) -> Vec<String> {
         )];
     };
     let wanted = (1..=PROMISES).map(|n| n.to_string()).chain((1..=RULES).map(|n| format!("R{n}")));
-    wanted.flat_map(|key| missing(DOCUMENT, text, &key, tests)).collect()
+    let mut findings: Vec<String> = wanted.flat_map(|key| missing(DOCUMENT, text, &key, tests)).collect();
+    let (bugs, oracles) = (files.text(BUGS).unwrap_or_default(), files.text(ORACLES).unwrap_or_default());
+    findings.extend(unplanted(text, bugs));
+    findings.extend(unknown_oracles(text, oracles));
+    findings
+}
+
+/// Rows of what is broken on purpose: the rule, what is broken, the oracles that notice it, the test.
+fn broken_on_purpose(text: &str) -> impl Iterator<Item = Vec<&str>> {
+    let (_, chapter) = text.split_once("\n## Broken on purpose\n").unwrap_or_default();
+    tables::rows(chapter).filter(|row| row.len() == 4).skip(1)
+}
+
+/// Rules that nobody breaks on purpose: that a violation is noticed is not shown.
+fn unplanted(text: &str, bugs: &str) -> Vec<String> {
+    let rules = (1..=RULES).map(|n| format!("R{n}"));
+    let is_planted = |rule: &String| {
+        broken_on_purpose(text).any(|row| tables::keys(&row).contains(&rule.as_str()))
+            || bugs.contains(&format!("\nrule = \"{rule}\"\n"))
+    };
+    let missing = rules.filter(|rule| !is_planted(rule));
+    missing.map(|rule| format!("nothing breaks {rule} on purpose, neither in {DOCUMENT} nor in {BUGS}")).collect()
+}
+
+/// Oracles that a row names and the simulation does not know.
+fn unknown_oracles(text: &str, oracles: &str) -> Vec<String> {
+    let mut findings = vec![];
+    for row in broken_on_purpose(text).filter(|row| !row[2].starts_with("---")) {
+        let named = row[2].split(',').map(str::trim);
+        let unknown = named.filter(|oracle| !oracles.contains(&format!("=> \"{oracle}\",")));
+        findings.extend(unknown.map(|oracle| format!("{DOCUMENT}: there is no oracle `{oracle}` in {ORACLES}")));
+    }
+    findings
 }
 
 /// What is wrong with the rows of `key` in the tables of a document: no row, no test in it, or one that does not exist.
@@ -153,6 +187,15 @@ mod tests {
         let names = rust_tests(text);
         assert!(["one", "two"].iter().all(|name| names.iter().any(|found| found == name)), "{names:?}");
         assert!(names.iter().all(|name| name != "three"), "{names:?}");
+    }
+
+    #[test]
+    fn rules_that_nobody_breaks_and_oracles_that_are_not_are_found() {
+        let text = "| R3 | x | `y` |\n\n## Broken on purpose\n\n| rule | what | oracles | test |\n| --- | --- | --- | --- |\n| R2 | x | here, gone | `y` |\n";
+        let findings = unplanted(text, "\nrule = \"R1\"\n");
+        assert_eq!(findings.len(), RULES as usize - 2, "{findings:?}");
+        let findings = unknown_oracles(text, "1 => \"here\",");
+        assert!(matches!(&findings[..], [one] if one.contains("`gone`")), "{findings:?}");
     }
 
     #[test]

@@ -1,0 +1,24 @@
+//! `cargo xtask sim`: the simulated world, seed after seed.
+
+use crate::run::run;
+use anyhow::Result;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Seeds may run over a night.
+const LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A step of the tests: seeds that are always the same, which must reach all that is listed, and two minutes of fresh ones
+/// of the protocol model's scenarios. Walks of everything at once still break a promise once in thousands, with three
+/// faults or more in one history (FINDINGS.md, open): those are walked by hand until they do not.
+pub fn step() -> Result<()> {
+    sim(&["--scenario", "all", "--seeds", "200", "--coverage"])?;
+    let fresh = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs() * 1_000_000;
+    println!("fresh seeds from {fresh}");
+    sim(&["--scenario", "model", "--minutes", "2", "--seed", &fresh.to_string()])
+}
+
+/// Runs it, optimised and with every assertion; the arguments are its own.
+pub fn sim<S: AsRef<str>>(arguments: &[S]) -> Result<()> {
+    let fixed = ["run", "--quiet", "--profile", "sim", "--package", "harness", "--bin", "sim", "--"];
+    run("cargo", fixed.into_iter().chain(arguments.iter().map(AsRef::as_ref))).limit(LIMIT).go()
+}
