@@ -3,7 +3,8 @@
 //! `input.rs` and `output.rs` are all that it can be told and all that it asks for. Inside: `session.rs` the connection,
 //! `stream.rs` a stream and its own events, `step.rs` what a step ends with, `sending.rs` what goes to the relay, `reconciling.rs` what the relay says of
 //! own events, `applying.rs` what comes from the log, `folding.rs` how its rows stay few, `healing.rs` what a log that is gone had, `causes.rs` order across
-//! streams, `opening.rs` and `rows.rs` the local store.
+//! streams, `writing.rs` what pages write,
+//! `opening.rs` and `rows.rs` the local store.
 
 mod applying;
 mod causes;
@@ -20,6 +21,7 @@ mod sending;
 mod session;
 mod step;
 mod stream;
+mod writing;
 
 use alloc::boxed::Box;
 use alloc::vec;
@@ -28,21 +30,21 @@ pub use input::{Append, Input, Socket, StorageError};
 pub use output::{Connection, LocalStream, Notice, Output, Own, Page, Queued, Rejection, StreamState, Table, Write};
 
 use crate::digest;
-use crate::event::{Content, Event};
+use crate::event::Event;
 use crate::ids::*;
 use crate::limits::*;
 use crate::sorted::{SortedMap, SortedSet};
 use crate::time::Millis;
-use crate::wire::{Access, Down, Message, Subscribed, Up};
+use crate::wire::{Access, Down, Message, Subscribed, Turn, Up};
 use alloc::collections::VecDeque;
 use applying::Next;
 use bytes::Bytes;
 use causes::{Asked, Others};
 use io::Io;
 use opening::{Deferred, Start};
-use rows::OwnEvent;
 use session::Session;
-use stream::{Held, Life, Phase, Stream};
+use stream::{Held, Phase, Stream};
+use writing::Waiting;
 
 /// A link that was given up so often without progress is a broken relay's: the connection is dropped and backed off.
 const ASKS_MAX: u32 = 5;
@@ -68,7 +70,7 @@ pub struct Device {
     streams: SortedMap<StreamName, Box<Stream>>,
     names: SortedMap<StreamHash, StreamName>,
     /// Appends that wait for streams to be loaded, in the order in which pages wrote them.
-    waiting: VecDeque<Append>,
+    waiting: VecDeque<Waiting>,
     deferred: Vec<(u64, Deferred)>,
     asked: SortedMap<StreamName, Asked>,
     /// Streams to look at before the step ends, those whose record is to be written, those that wait for another stream.
@@ -260,96 +262,6 @@ impl Device {
         self.touched.insert(name.clone());
     }
 
-    fn append(&mut self, append: Append) {
-        if let Start::Failed(code) = self.start {
-            return self.io.notice(Notice::Failed { write: append.write, stream: append.stream, code });
-        }
-        let name = append.stream.clone();
-        self.open(name.clone(), false);
-        if let Some(Life::Failed(code)) = self.streams.get(&name).map(|stream| stream.life) {
-            return self.io.notice(Notice::Failed { write: append.write, stream: name, code });
-        }
-        self.waiting.push_back(append);
-        self.append_waiting();
-    }
-
-    /// R16: what was written before an event, and what waits in an outbox, is among its causes, in other streams too. So
-    /// events are made in the order of the writes, and none before what may wait elsewhere is loaded.
-    fn append_waiting(&mut self) {
-        if self.waiting.is_empty() || self.streams.values().any(|s| s.is_loading_work()) {
-            return;
-        }
-        while let Some(append) = self.waiting.pop_front() {
-            match self.streams.get(&append.stream).map(|stream| stream.life) {
-                Some(Life::Ready) => self.append_ready(append),
-                Some(Life::Failed(code)) => {
-                    self.io.notice(Notice::Failed { write: append.write, stream: append.stream, code });
-                }
-                // It may have been let go while another was loaded: then it is loaded again.
-                _ => {
-                    self.open(append.stream.clone(), false);
-                    return self.waiting.push_front(append);
-                }
-            }
-        }
-    }
-
-    fn append_ready(&mut self, append: Append) {
-        let Append { write, stream: name, kind, time, payload, dependent } = append;
-        let content = Content { kind, time, payload }.encode();
-        if content.len() > self.session.event_bytes_max.min(EVENT_BYTES_MAX) {
-            return self.io.notice(Notice::Failed { write, stream: name, code: "too-large" });
-        }
-        let Some(mut stream) = self.streams.remove(&name) else { return };
-        let others = Others { streams: &self.streams, names: &self.names, asked: &self.asked };
-        let causes = others.causes_of_append(&stream);
-        let newest = || stream.outbox.last().and_then(|(s, _)| Some((stream.own_id(*s), stream.own_tag(*s)?)));
-        let stray = || stream.open_strays().next_back().map(|stray| (stray.id, stray.tag));
-        let needs = dependent.then(|| newest().or_else(stray)).flatten();
-        let is_free = stream.heal.is_empty() && stream.strays.is_empty() && !stream.heals_own();
-        // The mark is committed with the event itself where it can be sent right after (R14).
-        let goes_at_once = stream.is_live() && stream.access == Access::Write && is_free;
-        let own = OwnEvent { content, causes, needs };
-        let id = stream.append(own, goes_at_once, &mut self.io);
-        if let Some(event) = stream.own_event(id.sequence) {
-            self.io.notice_after_commit(Notice::Appended { write, stream: name.clone(), event });
-        }
-        self.streams.insert(name.clone(), stream);
-        self.touched.insert(name);
-    }
-
-    fn drop_rejection(&mut self, stream: StreamName, id: EventId) {
-        if self.io.rejections.remove(&(stream.clone(), id)).is_some() {
-            let row = rows::key(&stream, &[&id.producer.0, &id.sequence.to_be_bytes()]);
-            self.io.delete(Table::Rejections, row);
-            self.touched.insert(stream);
-        }
-    }
-
-    /// Lists an own event that had no effect; the same one only once, whatever its id was then.
-    fn reject(&mut self, name: StreamName, rejection: Rejection) {
-        let is_listed = self.io.rejections.iter().any(|((of, _), r)| *of == name && r.content == rejection.content);
-        if let Some(stream) = self.streams.get_mut(&name).filter(|_| !is_listed) {
-            stream.list(rejection, &mut self.io);
-            self.touched.insert(name);
-        }
-    }
-
-    /// R14: only an event never handed to a socket, and none that a write may be on top of which waits to be made.
-    fn discard(&mut self, name: &StreamName, id: EventId) {
-        let is_needed = self.waiting.iter().any(|append| append.dependent && append.stream == *name);
-        let Some(stream) = self.streams.get_mut(name).filter(|_| !is_needed) else { return };
-        if id.producer == stream.record.producer
-            && stream.outbox.contains_key(&id.sequence)
-            && stream.own(id.sequence) == Own::Unsent
-        {
-            stream.record.voids.insert(id.sequence, id.sequence);
-            stream.dirty = true;
-            stream.forget_own(id.sequence, &mut self.io);
-            self.touched.insert(name.clone());
-        }
-    }
-
     fn refresh(&mut self, name: &StreamName) {
         let Some(stream) = self.streams.get(name).filter(|s| s.is_live()) else { return };
         let ask = Up::Subscribe(stream.subscribe());
@@ -447,8 +359,9 @@ impl Device {
             Down::Have { producer, sequence, known, head, .. } => {
                 stream.have_stray(EventId { producer, sequence }, &known, head, io);
             }
-            Down::Healed { head, verdicts, .. } => stream.healed(head, &verdicts),
+            Down::Healed { head, verdicts, .. } => return stream.healed(head, &verdicts),
             Down::Turn { turn, .. } => {
+                stream.holds_turn = turn == Turn::Go;
                 if let Some(link) = &mut stream.link {
                     link.turn = turn;
                 }
@@ -503,13 +416,10 @@ impl Device {
             stream.record.check = digest::check_of_empty(answer.epoch);
         }
         let Some(link) = &mut stream.link else { return Next::On };
-        // An answer on a live link is a refresh: what it began with still holds.
-        let resume = match link.phase {
-            Phase::Live { resume, .. } => resume,
-            _ => resume,
-        };
-        link.phase = Phase::Live { head: answer.head, last: answer.known.last, resume };
+        link.phase = Phase::Live { head: answer.head, last: answer.known.last };
         link.turn = answer.turn;
+        // Another link of the same connection may have got it.
+        stream.holds_turn |= !resume && answer.turn == Turn::Go;
         if is_new {
             link.forget_sent();
             stream.heal.begin_link();
@@ -544,6 +454,7 @@ impl Device {
 
     fn drop_links(&mut self) {
         for (name, stream) in self.streams.iter_mut() {
+            stream.holds_turn = false;
             if stream.link.take().is_some() {
                 self.touched.insert(name.clone());
             }

@@ -13,7 +13,7 @@ pub const FRAME_BYTES_TARGET: usize = 64 * 1024;
 pub const WINDOW_BYTES: usize = 1024 * 1024;
 /// Publishes and heals that a device may have under way, unanswered.
 pub const UNANSWERED_BYTES_MAX: usize = 256 * 1024;
-/// Events of one publish. A log store's batch may be no larger (JetStream: 256).
+/// Events of one publish or heal. A log store's batch may be no larger (JetStream: 256).
 pub const PUBLISH_EVENTS_MAX: usize = 256;
 /// Streams that one connection may follow.
 pub const STREAMS_PER_CONNECTION_MAX: usize = 4096;

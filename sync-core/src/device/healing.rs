@@ -38,8 +38,8 @@ pub(super) struct Heal {
     entries: SortedMap<Place, Entry>,
     places: SortedMap<EventId, Place>,
     batches: SortedMap<(u32, Offset), (HealRow, usize)>,
-    /// The batch that was loaded last, for sending.
-    loaded: Option<(u32, Offset, Vec<Event>)>,
+    /// Batches that were loaded for the next message.
+    loaded: SortedMap<Missing, Vec<Event>>,
 }
 
 impl Heal {
@@ -76,6 +76,7 @@ impl Heal {
         for entry in self.entries.values_mut() {
             (entry.sent, entry.gap) = (false, false);
         }
+        self.loaded.clear();
     }
 
     /// Takes a batch of a log that is gone. `row`: what was done of it before.
@@ -128,12 +129,14 @@ impl Heal {
     pub(super) fn refile_from(&mut self, stream: &StreamName, id: EventId, io: &mut Io) {
         let chain: Vec<EventId> =
             self.places.iter_from(&id).map(|(id, _)| *id).take_while(|other| other.producer == id.producer).collect();
-        chain.into_iter().for_each(|id| self.refile(stream, id, io));
+        for id in chain {
+            self.refile(stream, id, io);
+        }
     }
-    /// An event goes on under its derived id.
-    pub(super) fn refile(&mut self, stream: &StreamName, id: EventId, io: &mut Io) {
-        let Some(place) = self.places.get(&id).copied() else { return };
-        let Some(entry) = self.entries.get_mut(&place).filter(|entry| !entry.refiled) else { return };
+    /// An event goes on under its derived id. False if it has that id already.
+    pub(super) fn refile(&mut self, stream: &StreamName, id: EventId, io: &mut Io) -> bool {
+        let Some(place) = self.places.get(&id).copied() else { return false };
+        let Some(entry) = self.entries.get_mut(&place).filter(|entry| !entry.refiled) else { return false };
         entry.id = EventId { producer: digest::derived_producer(id, entry.tag), sequence: 1 };
         (entry.refiled, entry.sent, entry.gap) = (true, false, false);
         self.places.remove(&id);
@@ -143,6 +146,7 @@ impl Heal {
             set_bit(&mut row.refiled, index);
             io.put(Table::Heals, batch_key(stream, generation, upto), row.encode());
         }
+        true
     }
 
     /// An event of the producer came: what waited for it may be tried again.
@@ -161,25 +165,36 @@ impl Heal {
             entry.gap = true;
         }
     }
+    pub(super) fn send_again(&mut self, id: EventId, tag: Tag) {
+        let Some(place) = self.places.get(&id) else { return };
+        if let Some(entry) = self.entries.get_mut(place).filter(|entry| entry.tag == tag) {
+            entry.sent = false;
+        }
+    }
     pub(super) fn set_sent(&mut self, id: EventId) {
         if let Some(entry) = self.places.get(&id).and_then(|place| self.entries.get_mut(place)) {
             entry.sent = true;
         }
     }
 
-    /// The first entry to send, and its event as it is to be sent; `Err`: that batch has to be loaded first.
-    pub(super) fn next(&self) -> Option<(&Entry, Result<Event, Missing>)> {
-        let (place, entry) = self.entries.iter().find(|(_, entry)| !entry.sent && !entry.gap)?;
-        let (core::cmp::Reverse(generation), upto, index) = *place;
-        let event = match &self.loaded {
-            Some((g, u, events)) if (*g, *u) == (generation, upto) => events.get(index).cloned(),
-            _ => None,
-        };
-        let event = event.map(|event| if entry.refiled { event.refiled() } else { event });
-        Some((entry, event.ok_or((generation, upto))))
+    /// The entries to send, in order, and their events as they are to be sent; `Err`: that batch has to be loaded first.
+    pub(super) fn unsent(&self) -> impl Iterator<Item = (&Entry, Result<Event, Missing>)> {
+        let unsent = self.entries.iter().filter(|(_, entry)| !entry.sent && !entry.gap);
+        unsent.map(|((core::cmp::Reverse(generation), upto, index), entry)| {
+            let batch = (*generation, *upto);
+            let event = self.loaded.get(&batch).and_then(|events| events.get(*index).cloned());
+            let event = event.map(|event| if entry.refiled { event.refiled() } else { event });
+            (entry, event.ok_or(batch))
+        })
     }
-    pub(super) fn loaded(&mut self, generation: u32, upto: Offset, events: Vec<Event>) {
-        self.loaded = Some((generation, upto, events));
+    pub(super) fn loaded(&mut self, batch: Missing, events: Vec<Event>) {
+        self.loaded.insert(batch, events);
+    }
+    /// What was loaded for a message is not needed again, but for the batch that the next one begins in.
+    pub(super) fn unload(&mut self) {
+        let next = self.entries.iter().find(|(_, entry)| !entry.sent && !entry.gap);
+        let next = next.map(|((core::cmp::Reverse(generation), upto, _), _)| (*generation, *upto));
+        self.loaded.retain(|batch, _| Some(*batch) == next);
     }
     /// The lowest generation that has something left; the store's rows below it are gone.
     pub(super) fn oldest(&self) -> Option<u32> {

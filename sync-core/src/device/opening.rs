@@ -89,7 +89,7 @@ impl Device {
             Purpose::HealBatch { stream, .. } => {
                 let (generation, upto, batch) = read_batch(row_key, value).ok_or(BROKEN)?;
                 if let Some(stream) = self.streams.get_mut(stream) {
-                    stream.heal.loaded(generation, upto, batch.events);
+                    stream.heal.loaded((generation, upto), batch.events);
                 }
             }
             Purpose::Tags(name)
@@ -120,11 +120,12 @@ impl Device {
                 let Some(stream) = self.streams.get_mut(name) else { return };
                 (stream.life, stream.link) = (Life::Failed(code), None);
                 self.touched.insert(name.clone());
-                for append in core::mem::take(&mut self.waiting) {
-                    if append.stream == *name {
-                        self.io.notice(Notice::Failed { write: append.write, stream: append.stream, code });
+                for waiting in core::mem::take(&mut self.waiting) {
+                    if waiting.append.stream == *name {
+                        let (write, stream) = (waiting.append.write, name.clone());
+                        self.io.notice(Notice::Failed { write, stream, code });
                     } else {
-                        self.waiting.push_back(append);
+                        self.waiting.push_back(waiting);
                     }
                 }
                 self.append_waiting();
@@ -252,6 +253,7 @@ impl Device {
         }
         stream.life = Life::Ready;
         stream.heal_rows.clear();
+        self.find_base(&name);
         self.touched.insert(name);
         self.append_waiting();
     }
@@ -367,7 +369,7 @@ impl Device {
                 self.io.notice(Notice::Failed { write, stream, code });
             }
         }
-        for append in core::mem::take(&mut self.waiting) {
+        for super::writing::Waiting { append, .. } in core::mem::take(&mut self.waiting) {
             self.io.notice(Notice::Failed { write: append.write, stream: append.stream, code });
         }
         self.io.notice(Notice::Storage(error));

@@ -1,5 +1,6 @@
 //! What the relay says of this device's own events: `subscribed`, `accepted`, `rejected`, `have`, `healed`.
 
+use super::applying::Next;
 use super::io::Io;
 use super::output::{Notice, Own, Rejection, Table};
 use super::rows::{OwnEvent, StrayRow, range_of};
@@ -226,20 +227,28 @@ impl Stream {
         }
     }
 
-    /// `healed`: the verdicts stand once the cursor reaches `head`.
-    pub(super) fn healed(&mut self, head: Offset, verdicts: &[Verdict]) {
+    /// `healed`: the verdicts stand once the cursor reaches `head`. What stands before an own event was sent before it, so a
+    /// gap there is another branch of this device's chain: the answer to asking again tells (R10).
+    pub(super) fn healed(&mut self, head: Offset, verdicts: &[Verdict]) -> Next {
+        let mut next = Next::On;
         for verdict in verdicts {
             let id = EventId { producer: verdict.producer, sequence: verdict.sequence };
-            let is_gap = verdict.fate == HealFate::Gap;
-            if is_gap {
-                self.heal.set_gap(id, verdict.tag);
-            }
-            let Some(link) = &mut self.link else { return };
+            let is_own = id.producer == self.record.producer;
+            let Some(link) = &mut self.link else { return next };
             link.answered(verdict.producer, verdict.sequence);
-            if !is_gap {
-                link.verdicts.push((id, verdict.tag, verdict.fate, head));
+            match verdict.fate {
+                HealFate::Gap if is_own => next = Next::AskAgain,
+                HealFate::Gap => self.heal.set_gap(id, verdict.tag),
+                HealFate::Later => {
+                    self.heal.send_again(id, verdict.tag);
+                    if is_own && self.outbox.contains_key(&id.sequence) {
+                        link.next = link.next.min(id.sequence);
+                    }
+                }
+                fate => link.verdicts.push((id, verdict.tag, fate, head)),
             }
         }
+        next
     }
 
     /// Sequences that the relay says it has used up, if this link is answered.

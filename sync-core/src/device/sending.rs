@@ -1,11 +1,12 @@
 //! What a stream sends next on its present link: heal list, strays, outbox, in that order.
 
 use super::causes::{Others, Ready};
+use super::healing::Missing;
 use super::io::{Io, Purpose};
 use super::output::{Own, Rejection, Table};
 use super::rows::{Record, StrayRow, batch_key};
 use super::session::Session;
-use super::stream::{Link, Phase, Stream};
+use super::stream::{Link, Stream};
 use crate::digest;
 use crate::event::{Event, Run};
 use crate::ids::*;
@@ -62,58 +63,63 @@ impl Stream {
             return None;
         }
         let go = self.link.as_ref().is_some_and(|link| link.turn == Turn::Go);
-        if !self.is_caught_up() || !go {
+        if !self.is_caught_up() || !go || self.awaits_verdicts() {
             return Some(false);
         }
+        let own = self.record.producer;
         let mut events: Vec<Event> = vec![];
+        let mut sent: Vec<EventId> = vec![];
         let mut bytes = 0;
-        while events.len() < PUBLISH_EVENTS_MAX && bytes < FRAME_BYTES_TARGET {
-            let Some((entry, event)) = self.heal.next() else { break };
+        let mut missing = None;
+        for (entry, event) in self.heal.unsent() {
             let id = entry.id;
-            if id.producer == self.record.producer && self.own(id.sequence) != Own::Owed {
+            if events.len() >= PUBLISH_EVENTS_MAX || bytes >= FRAME_BYTES_TARGET {
+                break;
+            } else if id.producer == own && self.own(id.sequence) != Own::Owed {
                 // The relay has used this sequence up: the log will tell, or `caught_up`.
-                self.heal.set_sent(id);
+                sent.push(id);
                 continue;
-            }
-            if id.producer == self.record.producer && self.has_hole_below(id.sequence) {
-                let sent = events.is_empty() && self.send_own(session, others, io);
-                if events.is_empty() {
-                    return Some(sent);
-                }
+            } else if id.producer == own && self.has_hole_below(id.sequence) {
                 break;
             }
-            let mut event = match event {
-                Ok(event) => event,
-                Err((generation, upto)) => {
-                    if events.is_empty() {
-                        self.load_heal_batch(generation, upto, io);
-                    }
-                    break;
-                }
-            };
+            let Ok(mut event) = event.map_err(|batch| missing = Some(batch)) else { break };
             if others.stamp_healed(&mut event) != Ready::Now(()) {
                 break;
             }
             event.offset = Offset::ZERO;
             bytes += event.bytes();
-            self.heal.set_sent(id);
+            sent.push(id);
             events.push(event);
         }
-        if events.is_empty() {
+        // One message holds what fits, of many small batches too: the next one waits for the answer to it.
+        if let Some(batch) = missing {
+            self.load_heal_batch(batch, io);
             return Some(false);
+        }
+        sent.into_iter().for_each(|id| self.heal.set_sent(id));
+        self.heal.unload();
+        if events.is_empty() {
+            let next = self.heal.unsent().next().map(|(entry, _)| entry.id).filter(|id| id.producer == own);
+            let is_behind_hole = next.is_some_and(|id| self.has_hole_below(id.sequence));
+            return Some(is_behind_hole && self.send_own(session, others, io));
         }
         self.send_heal_of(&events, session, io);
         Some(true)
+    }
+
+    /// Heals go one message after the other: behind what goes on under another id, the relay takes nothing (R12).
+    fn awaits_verdicts(&self) -> bool {
+        self.link.as_ref().is_some_and(|link| !link.unanswered.is_empty() || !link.verdicts.is_empty())
     }
 
     /// Whether an own sequence between the last sent and this one is known only from inside a snapshot: it goes as a
     /// void, or what follows it could never come.
     fn has_hole_below(&self, sequence: Sequence) -> bool {
         let next = self.link.as_ref().map_or(sequence, |link| link.next);
-        let is_hole = |s: Sequence| {
-            self.own(s) == Own::Owed && !self.outbox.contains_key(&s) && self.heal.get(self.own_id(s)).is_none()
-        };
-        (next..sequence).any(is_hole)
+        (next..sequence).any(|s| self.is_hole(s))
+    }
+    fn is_hole(&self, s: Sequence) -> bool {
+        self.own(s) == Own::Owed && !self.outbox.contains_key(&s) && self.heal.get(self.own_id(s)).is_none()
     }
 
     fn send_heal_of(&mut self, events: &[Event], session: &mut Session, io: &mut Io) {
@@ -130,7 +136,7 @@ impl Stream {
         }
     }
 
-    fn load_heal_batch(&mut self, generation: u32, upto: Offset, io: &mut Io) {
+    fn load_heal_batch(&mut self, (generation, upto): Missing, io: &mut Io) {
         let key = batch_key(&self.name, generation, upto);
         if io.is_loading(|p| matches!(p, Purpose::HealBatch { key: k, .. } if *k == key)) {
             return;
@@ -143,11 +149,8 @@ impl Stream {
 
     /// The turn may pass on: this device has nothing more to heal for now.
     fn say_done(&mut self, session: &mut Session, io: &mut Io) {
-        let caught_up = self.is_caught_up();
-        let Some(link) = &mut self.link else { return };
-        let began_again = matches!(link.phase, Phase::Live { resume: false, .. });
-        if caught_up && began_again && link.turn == Turn::Go && !link.done_said {
-            link.done_said = true;
+        if self.holds_turn && self.is_caught_up() {
+            self.holds_turn = false;
             session.send(&Up::Heal(Heal { stream: self.name.clone(), runs: vec![], done: true }), io);
         }
     }
@@ -269,14 +272,18 @@ impl Stream {
         }
     }
 
-    /// Own events are under way as heals. These and publishes wait for the store apart from each other: in the wrong order
-    /// the answer would be `have`, and both would go again, and again.
+    /// Own events go as heals, now or next. These and publishes wait for the store apart from each other: in the wrong
+    /// order the answer would be `have`, and both would go again, and again.
     pub(super) fn heals_own(&self) -> bool {
         let Some(link) = &self.link else { return false };
-        link.unanswered.iter().any(|(p, first, ..)| *p == self.record.producer && self.own(*first) == Own::Owed)
+        let is_owed = |sequence: Sequence| self.own(sequence) == Own::Owed && !self.is_hole(sequence);
+        is_owed(link.next) || link.unanswered.iter().any(|(p, first, ..)| *p == self.record.producer && is_owed(*first))
     }
 
     fn send_owed(&mut self, first: Sequence, session: &mut Session, others: &Others<'_>, io: &mut Io) -> bool {
+        if self.awaits_verdicts() {
+            return false;
+        }
         let mut events = vec![];
         let mut bytes = 0;
         for sequence in first..=self.record.minted {

@@ -39,7 +39,7 @@ pub(super) enum Phase {
     /// The answer said to start again; what the old log brought is being moved to the heal list.
     Resetting,
     /// Answered: `head` and `last` as the relay said then.
-    Live { head: Offset, last: Sequence, resume: bool },
+    Live { head: Offset, last: Sequence },
 }
 
 /// Parts of a snapshot that came so far.
@@ -74,7 +74,6 @@ pub(super) struct Link {
     pub(super) taken: SortedSet<EventId>,
     /// Strays that were sent on this link.
     pub(super) strays_sent: SortedSet<EventId>,
-    pub(super) done_said: bool,
     /// Batches that are not applied yet: they wait for their causes.
     pub(super) held: VecDeque<Held>,
     pub(super) held_since: Option<Millis>,
@@ -95,7 +94,6 @@ impl Link {
             verdicts: vec![],
             taken: SortedSet::new(),
             strays_sent: SortedSet::new(),
-            done_said: false,
             held: VecDeque::new(),
             held_since: None,
             inbox: VecDeque::new(),
@@ -146,6 +144,8 @@ pub(super) struct Stream {
     pub(super) heal_rows: SortedMap<(u32, Offset), rows::HealRow>,
     pub(super) folding: Folding,
     pub(super) link: Option<Link>,
+    /// The relay waits for the word that this device has nothing more to heal here, and lets others wait.
+    pub(super) holds_turn: bool,
     /// An event under this device's producer id came by that it did not make (R10).
     pub(super) suspect: bool,
     /// Times that the link was given up since the cursor moved.
@@ -181,6 +181,7 @@ impl Stream {
             heal_rows: SortedMap::new(),
             folding: Folding::default(),
             link: None,
+            holds_turn: false,
             suspect: false,
             asks: 0,
             access: Access::Write,
@@ -245,6 +246,11 @@ impl Stream {
     }
     pub(super) fn own_id(&self, sequence: Sequence) -> EventId {
         EventId { producer: self.record.producer, sequence }
+    }
+    /// What a write made now is on top of: the newest own event that is not in the log yet.
+    pub(super) fn newest_open(&self) -> Option<(EventId, Tag)> {
+        let own = self.outbox.last().and_then(|(s, _)| Some((self.own_id(*s), self.own_tag(*s)?)));
+        own.or_else(|| self.open_strays().next_back().map(|stray| (stray.id, stray.tag)))
     }
     /// Own sequences that are open: in the outbox, or owed to a new log.
     pub(super) fn open(&self) -> SortedSet<Sequence> {
@@ -381,7 +387,9 @@ impl Stream {
         let r = &self.record;
         let settled = self.open().first().copied().unwrap_or(r.minted + 1);
         let strays = self.open_strays().flat_map(|s| [s.id.producer, digest::derived_producer(s.id, s.tag)]);
-        let records: SortedSet<ProducerId> = strays.chain(self.heal.producers()).collect();
+        // The answer brings the own record too.
+        let others = strays.chain(self.heal.producers()).filter(|producer| *producer != r.producer);
+        let records: SortedSet<ProducerId> = others.collect();
         Subscribe {
             stream: self.name.clone(),
             epoch: r.epoch,
@@ -389,7 +397,6 @@ impl Stream {
             check: r.check,
             producer: r.producer,
             settled,
-            // One less than a list may have: the answer brings the own record too.
             records: records.into_members().take(crate::limits::RECORDS_ASKED_MAX - 1).collect(),
         }
     }

@@ -2,7 +2,7 @@
 //! does not look at.
 
 use super::*;
-use crate::event::Kind;
+use crate::event::{Content, Kind};
 use crate::memory::{MemoryDisk, MemoryStore};
 use crate::relay::store::{ReadAnswer, Snapshot};
 use crate::relay::{self, Answer, Reason, Relay, RelayConfig, Request, Validator};

@@ -13,9 +13,6 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec;
 use alloc::vec::Vec;
 
-/// Events of one `heal`: more of them are no longer a list to be healed but an attack on memory.
-const EVENTS_MAX: usize = 16 * PUBLISH_EVENTS_MAX;
-
 /// What waits at this connection, by stream, in the device's order.
 #[derive(Default)]
 pub(super) struct Healing {
@@ -42,7 +39,7 @@ impl Relay {
     pub(super) fn heal(&mut self, heal: Heal) {
         let Heal { stream, runs, done } = heal;
         let Some(epoch) = self.may_write(&stream) else { return };
-        if runs.iter().map(|run| run.bodies.len()).sum::<usize>() > EVENTS_MAX {
+        if runs.iter().map(|run| run.bodies.len()).sum::<usize>() > PUBLISH_EVENTS_MAX {
             return self.close(CloseCode::Limit);
         }
         let mut events: Vec<Event> = vec![];
@@ -57,12 +54,10 @@ impl Relay {
         }
         let list = self.healing.lists.entry(stream.clone()).or_default();
         list.done = done;
-        for part in events.chunks(PUBLISH_EVENTS_MAX) {
-            let bytes = part.iter().map(Event::bytes).sum();
-            self.unanswered_bytes += bytes;
-            list.waiting.push_back((HealRequest { stream: stream.clone(), epoch, events: part.to_vec() }, bytes));
-        }
         if !events.is_empty() {
+            let bytes = events.iter().map(Event::bytes).sum();
+            self.unanswered_bytes += bytes;
+            list.waiting.push_back((HealRequest { stream: stream.clone(), epoch, events }, bytes));
             self.out.push(Output::TurnUsed(stream.clone()));
         }
         self.heal_next(&stream);
@@ -101,6 +96,7 @@ impl Relay {
                         HealOutcome::Refused => HealFate::Refused,
                         HealOutcome::Other => HealFate::Other,
                         HealOutcome::Gap => HealFate::Gap,
+                        HealOutcome::Later => HealFate::Later,
                     },
                 };
                 let verdicts = heal.events.iter().zip(healed.outcomes).map(verdict).collect();

@@ -95,7 +95,8 @@ pub struct Appended {
     pub head: DurableOffset,
 }
 
-/// Events that an earlier log had accepted, in its order, of any producers (R12).
+/// Events that an earlier log had accepted, in its order, of any producers (R12). Behind one that is
+/// told [`HealOutcome::Other`] nothing is taken: that one goes on under another id, before what was read after it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HealRequest {
     /// The stream; born by it if need be.
@@ -119,6 +120,8 @@ pub enum HealOutcome {
     Other,
     /// What stood before it is not there yet.
     Gap,
+    /// Not taken: it stands behind an `Other` of the same heal.
+    Later,
 }
 
 /// The fates of a heal, in order.

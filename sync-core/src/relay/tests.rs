@@ -561,7 +561,7 @@ fn what_is_over_a_limit_ends_the_connection() {
     let mut old = World::new();
     let _hint = old.others_write("s", 1, EVENT_BYTES_MAX + 1);
     let large = Run::of(&old.logs[&name("s")].events[0]);
-    let many = Run { bodies: crate::event::Bodies::Contents(vec![content(b"x"); 4_097]), ..large.clone() };
+    let many = Run { bodies: crate::event::Bodies::Contents(vec![content(b"x"); 257]), ..large.clone() };
     for run in [large, many] {
         let mut world = World::new();
         world.say(subscribe("s", 0)).say(Up::Heal(Heal { stream: name("s"), runs: vec![run], done: false }));
@@ -609,9 +609,9 @@ fn a_frame_of_many_small_messages_does_not_ask_for_much_memory() {
     world.say(subscribe("s", 0));
     world.held = Some(VecDeque::new());
     let run = |at: u64| Run {
-        first: 1 + at * 4096,
+        first: 1 + at * 256,
         prev: (0, Tag::ZERO),
-        bodies: crate::event::Bodies::Contents(vec![Bytes::new(); 4096]),
+        bodies: crate::event::Bodies::Contents(vec![Bytes::new(); 256]),
         ..log.clone()
     };
     let heal = |at: u64| Up::Heal(Heal { stream: name("s"), runs: vec![run(at)], done: false }).encode();

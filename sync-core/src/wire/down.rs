@@ -138,6 +138,9 @@ pub enum HealFate {
     Refused,
     /// Something else has used its sequence up for certain.
     Other,
+    /// It stands behind one that is told `Other`, and was not looked at: to be sent again when that one has been sent under
+    /// its derived id.
+    Later,
 }
 
 /// relay -> device
@@ -509,6 +512,7 @@ fn read_healed(input: &mut Reader<'_>) -> Result<Down, DecodeError> {
                     1 => HealFate::Gap,
                     2 => HealFate::Refused,
                     3 => HealFate::Other,
+                    4 => HealFate::Later,
                     // What a later version may tell, the log tells too.
                     _ => HealFate::Passed,
                 };

@@ -4,7 +4,7 @@ use crate::world::*;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use sync_core::digest;
-use sync_core::event::Content;
+use sync_core::event::{Content, Event};
 use sync_core::ids::*;
 use sync_core::limits::{MESSAGE_BYTES_MAX, PUBLISH_EVENTS_MAX, REASON_BYTES_MAX};
 use sync_core::relay::store::*;
@@ -262,6 +262,22 @@ pub async fn heal_tells_what_was_refused_and_what_something_else_took(mut world:
     let healed = world.store().heal(heal(&a.stream, old)).await.unwrap();
     assert_eq!(healed.outcomes, [HealOutcome::Other, HealOutcome::Passed, HealOutcome::Refused, HealOutcome::Other]);
     assert_eq!(read_all(&mut world, &a.stream, Offset::ZERO, 1 << 20).await.len(), 1);
+}
+
+/// What goes on under its derived id comes before what was read after it.
+pub async fn heal_takes_nothing_behind_what_something_else_took(mut world: World) {
+    let (mut a, mut b) = (Author::new("s", 1), Author::new("s", 2));
+    let mut clone = a.clone();
+    world.store().append(clone.batch(|clone| vec![clone.void()])).await.unwrap();
+    let (a, b) = (as_events(&a.events(1)), as_events(&b.events(2)));
+    let list = |first: &Event| vec![first.clone(), b[0].clone(), b[1].clone()];
+    let healed = world.store().heal(heal(&stream("s"), list(&a[0]))).await.unwrap();
+    assert_eq!(healed.outcomes, [HealOutcome::Other, HealOutcome::Later, HealOutcome::Later]);
+    let again = world.store().heal(heal(&stream("s"), list(&a[0].refiled()))).await.unwrap();
+    assert!(again.outcomes.iter().all(|outcome| matches!(outcome, HealOutcome::Taken(_))), "{again:?}");
+    let events = read_all(&mut world, &stream("s"), Offset::ZERO, 1 << 20).await;
+    let contents = |events: &[Event]| events.iter().map(|e| e.content.clone()).collect::<Vec<_>>();
+    assert_eq!(contents(&events), contents(&list(&a[0])));
 }
 
 pub async fn heal_refuses_what_needs_a_refused_one(mut world: World) {

@@ -216,6 +216,7 @@ impl Names {
                     HealFate::Gap => *verdict == model::Verdict::Gap,
                     HealFate::Refused => *verdict == model::Verdict::Refused,
                     HealFate::Other => *verdict == model::Verdict::Other,
+                    HealFate::Later => *verdict == model::Verdict::Later,
                 };
                 same("fate", fate, verdict, is_same)
             }

@@ -21,7 +21,7 @@ impl Device {
         let settled = d.mine.iter().position(open).unwrap_or(d.mine.len()) as u8 + 1;
         let open_strays = d.strays.iter().filter(|s| !s.void);
         let strays = open_strays.flat_map(|s| [s.event.producer, s.event.refile().producer]);
-        let records = strays.chain(d.heal.iter().map(|e| e.producer)).collect();
+        let records = strays.chain(d.heal.iter().map(|e| e.producer)).filter(|p| *p != d.producer).collect();
         self.link = Some(Link::asking(Some(Ask {
             producer: d.producer,
             epoch: d.epoch,
@@ -36,6 +36,7 @@ impl Device {
     /// Handles one message. `fresh` is an unused producer id, should one be needed.
     pub fn receive(&mut self, m: &Model, msg: Down, fresh: Producer) {
         let id_before = self.disk.producer;
+        self.link.iter_mut().for_each(|link| link.wave = false);
         let asking = self.link.as_ref().is_some_and(|link| link.phase == Phase::Asking);
         match msg {
             Down::Subscribed { epoch, head, resume, known } => {
@@ -72,10 +73,17 @@ impl Device {
             Down::Healed { event, head, verdict } => {
                 if let Some(link) = &mut self.link {
                     link.answered(event.producer, event.seq);
-                    if verdict == Verdict::Gap {
-                        link.gaps.insert(event.id());
-                    } else {
-                        link.verdicts.push((event, verdict, head));
+                    match verdict {
+                        // R10: another branch of its own chain. The answer to asking again tells.
+                        Verdict::Gap if event.producer == self.disk.producer => self.link = None,
+                        Verdict::Gap => drop(link.gaps.insert(event.id())),
+                        Verdict::Later => {
+                            link.heal_sent.remove(&event.id());
+                            if event.producer == self.disk.producer {
+                                link.next = link.next.min(event.seq);
+                            }
+                        }
+                        _ => link.verdicts.push((event, verdict, head)),
                     }
                 }
             }
@@ -307,7 +315,7 @@ impl Device {
                 refile_from(&mut d.heal, &e);
             }
         }
-        let same = |s: &Stray| !s.void && (s.event.same_event(&e) || s.event.refile().same_event(&e));
+        let same = |s: &Stray| s.event.same_event(&e) || s.event.refile().same_event(&e);
         if let Some(i) = d.strays.iter().position(same) {
             let stray = d.strays.remove(i);
             if let Some(link) = &mut self.link {

@@ -46,7 +46,13 @@ pub fn receive(m: &Model, w: &mut World, mut link: Option<&mut Link>, run: &[Up]
             answers = publish(m, w, run, refuse, subscriber.as_ref());
         }
         Up::Heal(_) => {
-            let verdicts: Vec<(Entry, Verdict)> = run.iter().filter_map(|msg| heal(m, w, msg)).collect();
+            let mut held_up = false;
+            let mut heal = |msg| {
+                let healed = heal(m, w, msg, held_up)?;
+                held_up |= healed.1 == Verdict::Other && !m.drops(HealOvertaken);
+                Some(healed)
+            };
+            let verdicts: Vec<(Entry, Verdict)> = run.iter().filter_map(&mut heal).collect();
             let head = w.store.head();
             if !m.drops(HealNoVerdict) {
                 answers.extend(verdicts.into_iter().map(|(event, verdict)| Down::Healed { event, head, verdict }));
@@ -58,8 +64,8 @@ pub fn receive(m: &Model, w: &mut World, mut link: Option<&mut Link>, run: &[Up]
     }
 }
 
-/// R12: takes an event that an earlier log had accepted.
-fn heal(m: &Model, w: &mut World, msg: &Up) -> Option<(Entry, Verdict)> {
+/// R12: takes an event that an earlier log had accepted. `held_up`: one before it goes on under another id first.
+fn heal(m: &Model, w: &mut World, msg: &Up, held_up: bool) -> Option<(Entry, Verdict)> {
     let Up::Heal(event) = *msg else { return None };
     let store = w.store_mut();
     let r = store.producers.entry(event.producer).or_default();
@@ -74,6 +80,8 @@ fn heal(m: &Model, w: &mut World, msg: &Up) -> Option<(Entry, Verdict)> {
         let logged = store.log.iter().any(|e| (e.producer, e.seq) == (event.producer, event.seq));
         let other = !logged && told(store, event.producer, event.seq);
         return Some((event, if other { Verdict::Other } else { Verdict::Passed }));
+    } else if held_up {
+        return Some((event, Verdict::Later));
     } else if gap {
         return Some((event, Verdict::Gap));
     }

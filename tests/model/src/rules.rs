@@ -44,6 +44,7 @@ rules! {
     HealLast "R12" "restore" "the outbox is sent before the heal list";
     HealNoConflict "R12" "restore+clone" "a healed event whose id is taken is dropped, not re-filed";
     HealVoidDropped "R12" "clone+discard+lost" "a healed event whose sequence was used up by a void is dropped, not re-filed";
+    HealOvertaken "R12" "clone+discard+lost" "healed events are taken behind one that goes on under another id";
     HealNoVerdict "R12" "restore+refuse" "no answer to a heal";
     HealValidated "R12" "restore+refuse" "an own event that was accepted is published again like a new one";
     SnapshotNoTable "R13" "trim" "a snapshot does not say what it contains of each producer";

@@ -9,6 +9,7 @@ impl Device {
     pub fn next_to_send(&mut self, m: &Model) -> Option<Up> {
         let msg = self.choose(m)?;
         if let (Some(link), Some((producer, seq))) = (&mut self.link, sequence(&msg)) {
+            link.wave = matches!(msg, Up::Heal(_));
             link.unanswered.insert((producer, seq));
         }
         Some(msg)
@@ -31,7 +32,10 @@ impl Device {
         if m.drops(HealLast) && usize::from(link.next) <= d.mine.len() {
             return Some(publish_next(m, d, link));
         }
-        if heals && link.go {
+        // R12: heals go one message after the other. In step with the code a message holds all that goes at once.
+        let awaits = !link.unanswered.is_empty() || !link.verdicts.is_empty();
+        let may_heal = !awaits || m.marks && link.wave || m.drops(HealOvertaken);
+        if heals && link.go && may_heal {
             let heal = next_heal(m, d, link);
             if heal.is_some() {
                 return heal;
@@ -48,10 +52,11 @@ impl Device {
             }
         }
         let first = m.drops(HealPipelined) || !healing && d.strays.is_empty();
-        let owed = |seq: u8| d.mine.get(seq as usize - 1).is_some_and(|o| o.at == Own::Owed);
+        let owed = |seq: u8| d.mine.get(seq as usize - 1).is_some_and(|o| o.at == Own::Owed && !o.gone);
         // What is published waits until what goes as a heal is answered.
         let asked = link.unanswered.iter().any(|(producer, seq)| *producer == d.producer && owed(*seq));
         let waits = asked && !owed(link.next) && !m.drops(HealPipelined);
+        let waits = waits || owed(link.next) && !may_heal;
         (first && !waits && usize::from(link.next) <= d.mine.len()).then(|| publish_next(m, d, link))
     }
 }

@@ -329,6 +329,8 @@ pub enum Verdict {
     Refused,
     /// What stood before it is not there yet.
     Gap,
+    /// It stands behind one of the same message that something else took the place of: to be sent again behind that.
+    Later,
 }
 
 /// What the relay has of a producer.
@@ -388,6 +390,8 @@ pub struct Link {
     pub strays_sent: BTreeSet<Id>,
     /// What was published or healed here and is not answered.
     pub unanswered: BTreeSet<(Producer, u8)>,
+    /// Nothing was received since the last heal was sent: the next goes in the same message.
+    pub wave: bool,
     /// Fates that stand once the cursor reaches the offset.
     pub verdicts: Vec<(Entry, Verdict, u8)>,
     /// Strays whose own id is taken in this log: to be sent under a derived id.
@@ -410,6 +414,7 @@ impl Link {
             heal_sent: BTreeSet::new(),
             strays_sent: BTreeSet::new(),
             unanswered: BTreeSet::new(),
+            wave: false,
             verdicts: vec![],
             taken: BTreeSet::new(),
             gaps: BTreeSet::new(),

@@ -59,6 +59,7 @@ pub(super) enum Fate {
     Refused { code: String, reason: String },
     Passed,
     Gap,
+    Later,
 }
 
 /// A reply before it is synced.
@@ -134,12 +135,16 @@ impl<'a> Decisions<'a> {
         }
         let mut fates = vec![];
         let mut place = None;
+        // What goes on under its derived id must not come behind what its author's reader had seen after it.
+        let mut is_held_up = false;
         for event in &heal.events {
             let at = match self.touch(&heal.stream, heal.epoch, event.id.producer)? {
                 Ok(at) => at,
                 Err(current) => return Ok(Err(StoreError::Epoch { current })),
             };
-            fates.push(self.touched[at].heal(self.db, self.tail, event)?);
+            let fate = self.touched[at].heal(self.db, self.tail, event, is_held_up)?;
+            is_held_up |= matches!(fate, Fate::Void);
+            fates.push(fate);
             place = Some(at);
         }
         let (epoch, head) = match place {
@@ -336,8 +341,8 @@ impl Touched {
         self.stream.records.insert(producer, record);
     }
 
-    /// R12 for one event.
-    fn heal(&mut self, db: &Connection, tail: &Tail, event: &Event) -> Result<Fate> {
+    /// R12 for one event. `is_held_up`: one before it goes on under another id first, so this one is not taken yet.
+    fn heal(&mut self, db: &Connection, tail: &Tail, event: &Event, is_held_up: bool) -> Result<Fate> {
         let EventId { producer, sequence } = event.id;
         let mut record = self.record(producer);
         let (prev, prev_tag) = event.prev;
@@ -351,6 +356,8 @@ impl Touched {
                 None if !matches!(told()?.as_deref(), Some([Fate::Void | Fate::Refused { .. }])) => Fate::Passed,
                 None => Fate::Void,
             }
+        } else if is_held_up {
+            Fate::Later
         } else if prev > record.last || is_other(record.logged) || is_other((record.last, record.tag)) {
             Fate::Gap
         } else if event.needs_prev && prev != record.logged.0 {

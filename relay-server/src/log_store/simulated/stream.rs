@@ -79,7 +79,14 @@ pub(super) fn heal_in(
     }
     let existed = state.streams.contains_key(&heal.stream);
     let mut work = Work::on(state, random, &heal.stream, heal.epoch)?;
-    let outcomes = heal.events.iter().map(|event| work.heal(event)).collect();
+    // What goes on under its derived id must not come behind what its author's reader had seen after it.
+    let mut is_held_up = false;
+    let outcomes = heal.events.iter().map(|event| {
+        let outcome = work.heal(event, is_held_up);
+        is_held_up |= outcome == HealOutcome::Other;
+        outcome
+    });
+    let outcomes = outcomes.collect();
     let head = DurableOffset::minted_by_store(work.stream.head);
     if !existed && work.stream.producers.is_empty() {
         return Ok(Healed { epoch: Epoch::NONE, outcomes, head });
@@ -142,8 +149,8 @@ impl Work {
         }
     }
 
-    /// R12 for one event.
-    fn heal(&mut self, event: &Event) -> HealOutcome {
+    /// R12 for one event. `is_held_up`: one before it goes on under another id first, so this one is not taken yet.
+    fn heal(&mut self, event: &Event, is_held_up: bool) -> HealOutcome {
         let known = self.producer(event.id.producer);
         let (prev, prev_tag) = event.prev;
         let is_after_logged = prev == known.logged.0;
@@ -156,6 +163,8 @@ impl Work {
                 Some(Outcome::Logged(_)) | None => HealOutcome::Passed,
                 Some(Outcome::Void | Outcome::Refused { .. }) => HealOutcome::Other,
             }
+        } else if is_held_up {
+            HealOutcome::Later
         } else if prev > known.last || is_after_other {
             HealOutcome::Gap
         } else if event.needs_prev && !is_after_logged {
