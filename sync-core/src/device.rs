@@ -352,8 +352,11 @@ impl Device {
             }
             Down::Accepted { producer, first, last, .. } => stream.accepted(producer, first, last, io),
             Down::Rejected { producer, refusal, .. } => stream.rejected(producer, &refusal, io),
-            Down::Have { producer, known, head, .. } if producer == stream.record.producer => {
+            Down::Have { producer, sequence, known, head, .. } if producer == stream.record.producer => {
                 stream.hears(head, known.last);
+                if let Some(link) = &mut stream.link {
+                    link.answered_by_have(producer, sequence);
+                }
                 return self.reconcile(stream, &known);
             }
             Down::Have { producer, sequence, known, head, .. } => {
@@ -409,8 +412,9 @@ impl Device {
     }
 
     fn go_live(&mut self, stream: &mut Stream, answer: Subscribed, resume: bool) -> Next {
-        // What was sent to a log that is gone may never be answered.
-        let is_new = !stream.is_live() || stream.record.epoch != answer.epoch;
+        // What was sent to a log that is gone may never be answered. What was sent before there was one is in this one.
+        let is_other = stream.record.epoch != answer.epoch && stream.record.epoch != Epoch::NONE;
+        let is_new = !stream.is_live() || is_other;
         if stream.record.cursor == Offset::ZERO && stream.record.epoch != answer.epoch {
             (stream.record.epoch, stream.dirty) = (answer.epoch, true);
             stream.record.check = digest::check_of_empty(answer.epoch);

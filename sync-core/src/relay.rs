@@ -281,8 +281,8 @@ impl Relay {
         }
         let Asked { request, purpose, unsure, .. } = *asked;
         match (answer, request, purpose) {
-            (Answer::Resume(Ok(info)), _, Purpose::Have { stream, producer, sequence }) => {
-                self.tell_have(stream, producer, sequence, info);
+            (Answer::Resume(Ok(info)), _, Purpose::Have { stream, producer, first, joined }) => {
+                self.tell_have(stream, producer, (first, joined), info);
             }
             (Answer::Resume(Err(_)), _, Purpose::Have { stream, .. }) => {
                 self.fail(&stream);
@@ -291,8 +291,8 @@ impl Relay {
             (Answer::Resume(info), _, Purpose::Follow(stream)) => self.resume_answered(number, &stream, info),
             (Answer::Read(answer), _, Purpose::Follow(stream)) => self.read_answered(number, &stream, answer),
             (Answer::Snapshot(answer), _, Purpose::Follow(stream)) => self.snapshot_answered(number, &stream, answer),
-            (Answer::Append(answer), Request::Append(append), Purpose::Publish { bytes }) => {
-                self.append_answered(append, bytes, unsure, answer);
+            (Answer::Append(answer), Request::Append(append), Purpose::Publish { bytes, joined }) => {
+                self.append_answered(publishing::Waiting { append, bytes, joined }, unsure, answer);
             }
             (Answer::Heal(answer), Request::Heal(heal), Purpose::Heal { bytes }) => {
                 self.heal_answered(heal, bytes, answer);

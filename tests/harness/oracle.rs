@@ -78,8 +78,8 @@ pub struct Oracle {
     discarding: BTreeSet<(usize, Birth)>,
     /// The relay's store lost something at some time.
     pub relay_lost: bool,
-    /// A device's profile went back in time, was copied or was wiped at some time.
-    pub device_forked: bool,
+    /// Devices whose profile went back in time, was copied, is a copy, or was wiped at some time.
+    forked: BTreeSet<usize>,
     /// A log was trimmed at some time.
     pub trimmed: bool,
     /// Which birth each device knows an id by.
@@ -204,7 +204,7 @@ impl Oracle {
             let followed = other.is_some_and(|past| past.stream != *stream && node.follows(&past.stream));
             followed && !shown.contains(past) && logged.contains(past)
         });
-        if let Some(missing) = missing.filter(|_| !self.relay_lost && !self.device_forked && !self.trimmed) {
+        if let Some(missing) = missing.filter(|_| !self.relay_lost && self.forked.is_empty() && !self.trimmed) {
             self.says(8, format!("birth {birth} is shown before birth {missing}, which its author had seen"));
         }
     }
@@ -219,12 +219,16 @@ impl Oracle {
         self.discarding.insert((device, birth));
     }
     /// A profile was copied or taken back: what it held may come again from there, discarded or not (the model's README).
-    pub fn forks(&mut self) {
-        self.device_forked = true;
+    pub fn forks(&mut self, device: usize) {
+        self.forked.insert(device);
+    }
+    /// Whether another copy of its author's profile may hold an event, or held it.
+    fn may_have_copies(&self, birth: Birth) -> bool {
+        self.born.get(birth as usize).is_some_and(|born| self.forked.contains(&born.device))
     }
     /// A device's profile is another one: ids that are not in it may stand for other events from now on.
     pub fn profile_changed(&mut self, device: usize, node: &DeviceNode) {
-        self.forks();
+        self.forks(device);
         let held = node.disk.births(&Table::ALL, None);
         self.ids.retain(|(owner, ..), birth| *owner != device || held.contains(birth));
     }
@@ -233,11 +237,13 @@ impl Oracle {
         let held = self.held(store, devices, &RESTORABLE);
         self.alive.retain(|birth| held.contains(birth));
     }
-    /// What a device holds only inside a snapshot it cannot heal as events (the model's README, limits).
+    /// What a device holds only inside a snapshot it cannot heal as events (the model's README, limits). And the snapshot's
+    /// record says up to where it contains a producer's chain, not of which copy of the profile (R13).
     fn excuse_compacted(&mut self, store: &Store, devices: &[DeviceNode]) {
         let restorable = self.held(store, devices, &RESTORABLE);
         let compacted = self.held(store, devices, &[Table::Snapshots]);
-        self.alive.retain(|birth| restorable.contains(birth) || !compacted.contains(birth));
+        let copied = |birth: &Birth| self.born.get(*birth as usize).is_some_and(|b| self.forked.contains(&b.device));
+        self.alive.retain(|birth| restorable.contains(birth) || !compacted.contains(birth) && !copied(birth));
     }
     fn held(&self, store: &Store, devices: &[DeviceNode], tables: &[Table]) -> BTreeSet<Birth> {
         let mut held: BTreeSet<Birth> = store.logs().flat_map(|(_, log)| log.births().iter().copied()).collect();
@@ -284,15 +290,18 @@ impl Oracle {
         if let Some(birth) = logged.difference(&self.stored).next() {
             return broken(1, format!("birth {birth} is in the log and was on no device's disk before"));
         }
-        // A refusal whose record the relay has lost does not bind another copy of its author's profile.
-        let excused = self.relay_lost && self.device_forked;
-        if let Some(birth) = rejected.intersection(&logged).next().filter(|_| !excused) {
+        // Another copy of its author's profile is not bound by a refusal whose record the relay has lost, nor by what a user
+        // threw away elsewhere.
+        let excused =
+            |birth: &Birth| self.may_have_copies(*birth) && (self.relay_lost || self.thrown_away.contains(birth));
+        if let Some(birth) = rejected.intersection(&logged).find(|birth| !excused(birth)) {
             return broken(9, format!("birth {birth} is both refused and in the log"));
         }
-        if let Some(birth) = rejected.intersection(&self.accepted).next().filter(|_| !self.device_forked) {
+        let alone = |birth: &&Birth| !self.may_have_copies(**birth);
+        if let Some(birth) = rejected.intersection(&self.accepted).find(alone) {
             return broken(9, format!("birth {birth} was accepted and then refused"));
         }
-        if let Some(birth) = self.discarded.intersection(&logged).next().filter(|_| !self.device_forked) {
+        if let Some(birth) = self.discarded.intersection(&logged).find(alone) {
             return broken(9, format!("birth {birth} was discarded and is in the log"));
         }
         if let Some(birth) = self.accepted.difference(&logged).next().filter(|_| !self.relay_lost) {
@@ -347,7 +356,7 @@ impl Oracle {
             let early = before.iter().find(|earlier| self.born[**earlier as usize].past.contains(birth));
             // What one copy of a profile threw away another may still send (the model's README, not settled), and what was
             // refused to it too, where the relay has lost the record.
-            let again = self.relay_lost && self.device_forked && self.refused.contains(birth);
+            let again = self.relay_lost && self.may_have_copies(*birth) && self.refused.contains(birth);
             if let Some(early) = early.filter(|_| !excused && !again && !self.thrown_away.contains(birth)) {
                 return broken(8, format!("birth {early} stands before birth {birth}, which its author had seen"));
             }
@@ -459,6 +468,6 @@ impl Oracle {
         let birth = birth_of(&rejection.content).filter(|_| rejection.code == "reason-lost" && !self.relay_lost)?;
         let has_need = self.born.get(birth as usize).is_some_and(|born| born.needs.is_some());
         let excused = has_need || self.thrown_away.contains(&birth) || self.refused_by_relay.contains(&birth);
-        (!self.device_forked || !excused).then_some(birth)
+        (!self.may_have_copies(birth) || !excused).then_some(birth)
     }
 }

@@ -256,6 +256,7 @@ impl World {
                 self.left.clone_appends.get_or_insert(0);
                 let last = self.devices.len() - 1;
                 self.devices[last].disk = self.devices[0].disk.copy();
+                self.oracle.forks(0);
                 self.oracle.profile_changed(last, &self.devices[last]);
                 self.start(last);
             }

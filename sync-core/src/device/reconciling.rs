@@ -58,8 +58,10 @@ impl Stream {
             self.refused(refusal, io);
         }
         if let Some(link) = &mut self.link {
-            link.next = known.last + 1;
-            link.answered(self.record.producer, Sequence::MAX);
+            // What is under way has its own answer. To send it again would be answered by `have`, and that by more of it.
+            let is_under_way = link.unanswered.iter().any(|(p, ..)| *p == self.record.producer);
+            let at_least = if is_under_way { link.next } else { 0 };
+            link.next = at_least.max(known.last + 1);
         }
     }
 
@@ -214,7 +216,7 @@ impl Stream {
     pub(super) fn have_stray(&mut self, id: EventId, known: &Known, head: Offset, io: &mut Io) {
         self.reject_strays(id.producer, &known.refused, io);
         let Some(link) = &mut self.link else { return };
-        link.answered(id.producer, Sequence::MAX);
+        link.answered_by_have(id.producer, id.sequence);
         if let Some(stray) = self.strays.iter().find(|stray| stray.id == id) {
             link.verdicts.push((id, stray.tag, HealFate::Passed, head));
         }

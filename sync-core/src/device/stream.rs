@@ -119,6 +119,10 @@ impl Link {
     pub(super) fn is_asked(&self, producer: ProducerId, sequence: Sequence) -> bool {
         self.unanswered.iter().any(|(p, first, last, _)| *p == producer && (*first..=*last).contains(&sequence))
     }
+    /// `have` answers the publish that began with this sequence.
+    pub(super) fn answered_by_have(&mut self, producer: ProducerId, first: Sequence) {
+        self.unanswered.retain(|(p, f, ..)| (*p, *f) != (producer, first));
+    }
     /// Everything up to this sequence of the producer is answered.
     pub(super) fn answered(&mut self, producer: ProducerId, upto: Sequence) {
         self.unanswered.retain(|(p, _, last, _)| *p != producer || *last > upto);

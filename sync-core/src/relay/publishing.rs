@@ -10,9 +10,11 @@ use crate::digest;
 use crate::event::Content;
 use crate::ids::*;
 use crate::limits::*;
-use crate::wire::{Access, CloseCode, Down, Item, Publish, Refusal};
+use crate::wire::{Access, CloseCode, Down, Item, Known, Publish, Refusal};
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
 
 /// Says which events may enter a stream. Asked before the store, about every event of a publish, repeats included.
 pub trait Validator: Send + Sync {
@@ -53,9 +55,13 @@ struct Chain {
     waiting: VecDeque<Waiting>,
 }
 
-struct Waiting {
-    append: Append,
-    bytes: usize,
+/// What goes to the store as one append.
+pub(super) struct Waiting {
+    pub append: Append,
+    /// What it costs.
+    pub bytes: usize,
+    /// The first sequences of the publishes that were joined to the first.
+    pub joined: Vec<Sequence>,
 }
 
 impl Publishing {
@@ -80,6 +86,8 @@ impl Waiting {
         if !goes_on || !fits {
             return Some(next);
         }
+        self.joined.push(next.append.first);
+        self.joined.extend(next.joined);
         mine.items.extend(next.append.items);
         self.bytes += next.bytes;
         None
@@ -97,7 +105,9 @@ impl Waiting {
         let append = Append { first, tag_before, origin: tag_before, items: rest, ..self.append.clone() };
         let bytes = self.bytes / 2;
         self.bytes -= bytes;
-        (self, Some(Waiting { append, bytes }))
+        let (joined, rest) = core::mem::take(&mut self.joined).into_iter().partition(|joined| *joined < first);
+        self.joined = joined;
+        (self, Some(Waiting { append, bytes, joined: rest }))
     }
 }
 
@@ -137,7 +147,7 @@ impl Relay {
         // Strays are not joined: each is told its own `have`.
         let is_own = self.subscriptions.get(&stream).is_some_and(|sub| sub.producer == producer);
         let waiting = &mut self.publishing.chains.entry(stream.clone()).or_default().waiting;
-        let next = Waiting { append, bytes };
+        let next = Waiting { append, bytes, joined: vec![] };
         let next = match waiting.back_mut() {
             Some(last) if is_own => last.join(next),
             _ => Some(next),
@@ -176,33 +186,28 @@ impl Relay {
         if chain.under_way.is_some() {
             return;
         }
-        let Some(Waiting { append, bytes }) = chain.waiting.pop_front() else {
+        let Some(Waiting { append, bytes, joined }) = chain.waiting.pop_front() else {
             self.publishing.chains.remove(stream);
             return;
         };
-        let request = self.requests.ask(Request::Append(append), Purpose::Publish { bytes }, &mut self.out);
+        let request = self.requests.ask(Request::Append(append), Purpose::Publish { bytes, joined }, &mut self.out);
         chain.under_way = Some(request);
     }
 
     /// The store's word on an append.
-    pub(super) fn append_answered(
-        &mut self,
-        append: Append,
-        bytes: usize,
-        unsure: bool,
-        answer: Result<Appended, StoreError>,
-    ) {
+    pub(super) fn append_answered(&mut self, asked: Waiting, unsure: bool, answer: Result<Appended, StoreError>) {
+        let Waiting { append, bytes, joined } = asked;
         let stream = append.stream.clone();
         match answer {
             Ok(appended) => {
                 if self.appended(&append, unsure, appended) {
                     self.unanswered_bytes -= bytes;
-                    return self.ask_what_it_has(&append);
+                    return self.ask_what_it_has(&append, joined);
                 }
             }
             Err(StoreError::Chain { .. }) => {
                 self.unanswered_bytes -= bytes;
-                return self.ask_what_it_has(&append);
+                return self.ask_what_it_has(&append, joined);
             }
             // Not even its refusal: a sequence that no log can hold.
             Err(StoreError::TooLarge) if matches!(&append.items[..], [item] if !matches!(item.body, Body::Event { .. })) =>
@@ -210,7 +215,7 @@ impl Relay {
                 return self.close(CloseCode::Limit);
             }
             Err(StoreError::TooLarge) => {
-                let (half, rest) = Waiting { append, bytes }.shrink();
+                let (half, rest) = Waiting { append, bytes, joined }.shrink();
                 if let Some(chain) = self.publishing.chains.get_mut(&stream) {
                     chain.under_way = None;
                     rest.into_iter().chain([half]).for_each(|part| chain.waiting.push_front(part));
@@ -260,12 +265,12 @@ impl Relay {
 
     /// For a `have` to a device that does not continue its producer's chain (R8, R11). What it published behind waits for
     /// it, so that answers come in the order of the publishes.
-    fn ask_what_it_has(&mut self, append: &Append) {
-        let (stream, producer, sequence) = (append.stream.clone(), append.producer, append.first);
+    fn ask_what_it_has(&mut self, append: &Append, joined: Vec<Sequence>) {
+        let (stream, producer, first) = (append.stream.clone(), append.producer, append.first);
         let Some(sub) = self.subscriptions.get(&stream) else { return self.answered(&stream) };
-        let settled = sub.settled_of(producer, sequence);
+        let settled = sub.settled_of(producer, first);
         let request = ResumeRequest { stream: stream.clone(), producer, settled, check_at: None };
-        let purpose = Purpose::Have { stream: stream.clone(), producer, sequence };
+        let purpose = Purpose::Have { stream: stream.clone(), producer, first, joined };
         let number = self.requests.ask(Request::Resume(request), purpose, &mut self.out);
         if let Some(chain) = self.publishing.chains.get_mut(&stream) {
             chain.under_way = Some(number);
@@ -279,11 +284,23 @@ impl Relay {
         }
     }
 
-    /// What the log has of a producer.
-    pub(super) fn tell_have(&mut self, stream: StreamName, producer: ProducerId, sequence: Sequence, info: ResumeInfo) {
+    /// What the log has of a producer: an answer to each publish.
+    pub(super) fn tell_have(
+        &mut self,
+        stream: StreamName,
+        producer: ProducerId,
+        (first, joined): (Sequence, Vec<Sequence>),
+        info: ResumeInfo,
+    ) {
         if self.subscriptions.get(&stream).is_some() {
-            let (ResumeInfo { known, head, .. }, stream) = (info, stream.clone());
-            self.out.tell(&Down::Have { stream, producer, sequence, known, head });
+            let ResumeInfo { known, head, .. } = info;
+            let (last, tag) = (known.last, known.tag);
+            self.out.tell(&Down::Have { stream: stream.clone(), producer, sequence: first, known, head });
+            // The first has told the refusals.
+            for sequence in joined {
+                let known = Known { last, tag, refused: vec![] };
+                self.out.tell(&Down::Have { stream: stream.clone(), producer, sequence, known, head });
+            }
         }
         self.answered(&stream);
     }

@@ -7,6 +7,7 @@ use crate::ids::{ProducerId, Sequence, StreamName};
 use crate::time::Millis;
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
 
 /// The first wait before a request goes again; doubles up to the maximum.
 const WAIT_MS_BASE: u64 = 20;
@@ -24,12 +25,16 @@ pub(super) enum Purpose {
         /// The device's own producer or one of its strays'.
         producer: ProducerId,
         /// The first sequence of the publish.
-        sequence: Sequence,
+        first: Sequence,
+        /// Those of the publishes that were joined to it: each has its answer.
+        joined: Vec<Sequence>,
     },
     /// To say what became of a publish.
     Publish {
         /// The bytes that become free with the answer.
         bytes: usize,
+        /// The first sequences of the publishes that were joined to the first.
+        joined: Vec<Sequence>,
     },
     /// To say what became of a heal.
     Heal {

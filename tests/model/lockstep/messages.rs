@@ -203,7 +203,7 @@ impl Names {
             }
             (Told::Accepted(id), model::Down::Accepted { producer, seq })
             | (Told::Rejected(id), model::Down::Rejected { producer, seq }) => self.sequence(*id, *producer, *seq),
-            (Told::Have { id, known, head }, model::Down::Have { producer, seq, known: k, head: h }) => {
+            (Told::Have { id, known, head }, model::Down::Have { producer, seq, known: k, head: h, .. }) => {
                 self.sequence(*id, *producer, *seq)?;
                 at("head", *head, *h)?;
                 self.known(known, k)

@@ -65,11 +65,14 @@ impl Device {
                 self.answered(m, producer, seq, Own::Accepted);
             }
             Down::Rejected { producer, seq } => self.answered(m, producer, seq, Own::Refused),
-            Down::Have { producer, known, head, .. } if producer == self.disk.producer => {
+            Down::Have { producer, seq, count, known, head } if producer == self.disk.producer => {
                 self.hears(head, known.last);
+                if let Some(link) = &mut self.link {
+                    link.unanswered.retain(|(p, s)| *p != producer || !(seq..seq + count).contains(s));
+                }
                 self.reconcile(m, &known, fresh);
             }
-            Down::Have { producer, seq, known, head } => self.have_stray(producer, seq, &known, head),
+            Down::Have { producer, seq, known, head, .. } => self.have_stray(producer, seq, &known, head),
             Down::Healed { event, head, verdict } => {
                 if let Some(link) = &mut self.link {
                     link.answered(event.producer, event.seq);
@@ -176,8 +179,10 @@ impl Device {
         }
         self.used_up(known.last);
         if let Some(link) = &mut self.link {
-            link.next = known.last + 1;
-            link.answered(self.disk.producer, u8::MAX);
+            // What is under way has its own answer.
+            let is_under_way = link.unanswered.iter().any(|(p, _)| *p == self.disk.producer);
+            let at_least = if is_under_way { link.next } else { 0 };
+            link.next = at_least.max(known.last + 1);
         }
     }
 
@@ -251,7 +256,7 @@ impl Device {
         });
         let asked = self.disk.strays.iter().find(|s| (s.event.producer, s.event.seq) == (producer, seq));
         let Some(link) = &mut self.link else { return };
-        link.answered(producer, u8::MAX);
+        link.unanswered.remove(&(producer, seq));
         if let Some(s) = asked {
             link.verdicts.push((s.event, Verdict::Passed, head));
         }

@@ -149,7 +149,7 @@ fn publish(m: &Model, w: &mut World, run: &[Up], refuse: Option<usize>, subscrib
     }
     if repeated > 0 || !continues {
         let known = known(w, producer, first, subscriber, m);
-        answers.push(Down::Have { producer, seq: first, known, head: w.store.head() });
+        answers.push(Down::Have { producer, seq: first, count: run.len() as u8, known, head: w.store.head() });
     }
     answers
 }

@@ -302,6 +302,8 @@ pub enum Down {
         producer: Producer,
         /// What was published.
         seq: u8,
+        /// How many sequences the publish had, which the device knows: not on the wire.
+        count: u8,
         /// What the relay has instead.
         known: Known,
         /// The log's last offset.
