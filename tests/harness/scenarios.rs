@@ -61,6 +61,11 @@ pub fn of_the_model() -> Vec<Scenario> {
         scenario("restore+profile", &[2, 1], Budget { relay_restores: 1, device_restores: 1, ..cut() }),
         scenario("restore+clone", &[2], Budget { relay_restores: 1, clone_appends: Some(1), ..none() }),
         scenario("restore+clone-3", &[3], Budget { relay_restores: 1, clone_appends: Some(1), ..none() }),
+        scenario(
+            "restore+clone+refuse",
+            &[2],
+            Budget { relay_restores: 1, refusals: 1, clone_appends: Some(1), ..none() },
+        ),
         scenario("clone+refuse", &[2], Budget { refusals: 1, clone_appends: Some(1), ..cut() }),
         scenario("profile+refuse", &[2, 1], Budget { refusals: 1, device_restores: 1, ..cut() }),
         scenario("profile-twice", &[3], Budget { device_restores: 2, ..none() }),

@@ -104,7 +104,8 @@ impl History for World {
 pub fn copied(w: &mut World) -> Result<(), Broken> {
     w.offline(A)?;
     w.devices[B].disk = w.devices[A].disk.copy();
-    w.oracle.forks();
+    w.oracle.forks(A);
+    w.oracle.forks(B);
     w.start(B);
     w.offline(B)
 }

@@ -35,6 +35,7 @@ walks! {
     restore_profile "restore+profile";
     restore_clone "restore+clone";
     restore_clone_3 "restore+clone-3";
+    restore_clone_refuse "restore+clone+refuse";
     clone_refuse "clone+refuse";
     profile_refuse "profile+refuse";
     profile_twice "profile-twice";

@@ -103,8 +103,9 @@ impl Stream {
         }
         let was = self.own(sequence);
         self.forget_own(sequence, io);
-        // What was thrown away here a copy of this profile may have sent.
+        // What was thrown away here, or refused by a log that is gone, a copy of this profile may have sent.
         self.record.voids.remove(sequence);
+        self.record.refused.remove(sequence);
         self.record.seen = self.record.seen.max(sequence);
         self.record.relay_last = self.record.relay_last.max(sequence);
         self.relay_has(sequence);

@@ -102,6 +102,13 @@ impl Stream {
         let refused = |sequence: Sequence, tag: Tag| {
             known.refused.iter().find(|f| (f.sequence, f.tag) == (sequence, tag)).cloned()
         };
+        let kept: Vec<(EventId, Tag)> = self.heal.entries().map(|entry| (entry.id, entry.tag)).collect();
+        for (id, tag) in kept.into_iter().filter(|(id, _)| id.producer == old) {
+            let Some(f) = refused(id.sequence, tag) else { continue };
+            if let Some(content) = self.heal.remove(&self.name.clone(), id, io).and_then(|entry| entry.content) {
+                self.list(Rejection { id, code: f.code, reason: f.reason, content }, io);
+            }
+        }
         let is_used_up = |s: &Stream, sequence: Sequence| matches!(s.own(sequence), Own::Refused | Own::Void);
         let mut gone = SortedSet::new();
         let first = self.outbox.first().map_or(1, |(sequence, _)| *sequence);

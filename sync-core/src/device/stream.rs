@@ -234,11 +234,13 @@ impl Stream {
     /// Where own event `sequence` stands.
     pub(super) fn own(&self, sequence: Sequence) -> Own {
         let r = &self.record;
+        // What is still to be healed the present log has passed, perhaps, but not shown.
+        let is_kept = || self.outbox.contains_key(&sequence) || self.heal.get(self.own_id(sequence)).is_some();
         if r.voids.contains(sequence) {
             Own::Void
         } else if r.refused.contains(sequence) {
             Own::Refused
-        } else if sequence <= r.seen && !self.outbox.contains_key(&sequence) {
+        } else if sequence <= r.seen && !is_kept() {
             Own::Seen
         } else if r.accepted.contains(sequence) {
             if sequence > r.relay_last { Own::Owed } else { Own::Accepted }

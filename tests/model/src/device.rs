@@ -199,6 +199,7 @@ impl Device {
             let refused = o.is_open() && known.refused.get(&e.seq) == Some(&e.tag);
             if refused {
                 d.rejected.push(e.birth);
+                d.heal.retain(|h| !h.same_event(&e));
             }
             if refused || matches!(o.at, Own::Refused | Own::Void) {
                 voids.push(Stray { event: e, prev_tag, void: true });

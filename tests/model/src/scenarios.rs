@@ -34,6 +34,12 @@ pub fn scenarios() -> Vec<Model> {
             clone_appends: Some(1),
             ..s("restore+clone-3", "relay restored, profile cloned, a chain of three", &[3])
         },
+        Model {
+            relay_restores: 1,
+            refusals: 1,
+            clone_appends: Some(1),
+            ..s("restore+clone+refuse", "relay restored, profile cloned, refusals", &[2])
+        },
         Model { cuts: 1, refusals: 1, clone_appends: Some(1), ..s("clone+refuse", "profile cloned, refusals", &[2]) },
         Model { cuts: 1, refusals: 1, device_restores: 1, ..s("profile+refuse", "device restored, refusals", &[2, 1]) },
         Model { cuts: 0, device_restores: 2, ..s("profile-twice", "device restored twice from one copy", &[3]) },
