@@ -245,6 +245,7 @@ impl Relay {
         if self.subscriptions.get(stream).is_some_and(|sub| sub.epoch != appended.epoch) {
             self.log_replaced(stream);
         }
+        self.taken(append);
         let old = if unsure { 0 } else { append.items.len().saturating_sub(appended.new) };
         let fates = append.first..;
         let mut accepted: Option<(Sequence, Sequence)> = None;

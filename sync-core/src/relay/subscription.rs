@@ -3,13 +3,13 @@
 //! window, and streams that have more take turns, frame by frame.
 
 mod catch_up;
+mod own;
 
 use super::Relay;
-use super::input::{SharedBatch, content_bytes, events_frame};
+use super::input::SharedBatch;
 use super::output::{Output, Request};
 use super::requests::Purpose;
-use super::store::{Batch, EncodedRun, ReadAnswer, ReadRequest, ResumeInfo, ResumeRequest, Snapshot, StoreError};
-use crate::event::{Bodies, Run};
+use super::store::{ReadAnswer, ReadRequest, ResumeInfo, ResumeRequest, Snapshot, StoreError};
 use crate::ids::*;
 use crate::limits::*;
 use crate::wire::*;
@@ -22,8 +22,6 @@ use bytes::Bytes;
 const LIVE_BYTES: usize = 2 * FRAME_BYTES_TARGET;
 /// Records that all subscriptions of a connection may ask for together.
 const RECORDS_MAX: usize = 16 * RECORDS_ASKED_MAX;
-/// An author is spared his own events in a batch with at least so many bytes of them.
-const OWN_BYTES_MIN: usize = 1024;
 
 /// All that a connection follows.
 #[derive(Default)]
@@ -47,6 +45,7 @@ pub(super) struct Subscription {
     pub access: Access,
     pub epoch: Epoch,
     records: Vec<ProducerId>,
+    taken: own::Taken,
     phase: Phase,
     /// The log's last offset as far as known: a lower bound. The greatest of all: read until nothing more comes.
     head: Offset,
@@ -162,28 +161,6 @@ impl Subscription {
     fn window_bytes(&self) -> usize {
         if self.is_quiet() { WINDOW_BYTES } else { WINDOW_BYTES - LIVE_BYTES }
     }
-    fn is_own(&self, run: &EncodedRun) -> bool {
-        run.producer == self.producer && run.first >= self.settled
-    }
-    /// The frame for this subscriber: the shared one unless much of it is the device's own (decision 10).
-    fn frame(&self, stream: &StreamName, batch: &Batch, shared: Option<&Bytes>) -> Bytes {
-        let (after, upto) = (batch.after, batch.upto.offset());
-        if content_bytes(&batch.runs, |run| self.is_own(run)) >= OWN_BYTES_MIN {
-            let spare = |run: &EncodedRun| if self.is_own(run) { without_contents(run) } else { run.bytes.clone() };
-            let runs: Vec<Bytes> = batch.runs.iter().map(spare).collect();
-            return events_frame(stream, after, upto, runs.iter());
-        }
-        shared.cloned().unwrap_or_else(|| events_frame(stream, after, upto, batch.runs.iter().map(|run| &run.bytes)))
-    }
-}
-
-/// The same run as its author gets it: tags in place of contents.
-fn without_contents(run: &EncodedRun) -> Bytes {
-    let spared = decode_run(&run.bytes).ok().and_then(|decoded| {
-        let tags = decoded.events(|_, _| None)?.into_iter().map(|event| event.tag).collect();
-        Some(encode_run(&Run { bodies: Bodies::Own(tags), ..decoded }).into())
-    });
-    spared.unwrap_or_else(|| run.bytes.clone())
 }
 
 impl Relay {
@@ -209,6 +186,7 @@ impl Relay {
             access: self.access,
             epoch: old.as_ref().map_or(Epoch::NONE, |old| old.epoch),
             records: ask.records,
+            taken: Default::default(),
             phase: Phase::Following,
             head: Offset::ZERO,
             position: ask.after,
@@ -293,7 +271,7 @@ impl Relay {
         };
         self.subscriptions.forget_unconfirmed(stream);
         let Some(sub) = self.subscriptions.by_stream.get_mut(stream) else { return };
-        sub.epoch = info.epoch;
+        (sub.epoch, sub.taken) = (info.epoch, Default::default());
         sub.head = if sub.behind { Offset::MAX } else { info.head };
         if !resume {
             sub.position = Offset::ZERO;
