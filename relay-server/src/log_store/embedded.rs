@@ -48,7 +48,8 @@ pub struct Options {
     pub limits: Limits,
     /// Bytes that SQLite's log is given on opening. A sync that need not grow the file is about twice as fast.
     pub log_bytes_min: usize,
-    /// Pages of SQLite's log before it moves into the file, inside the commit that reaches them.
+    /// Pages of SQLite's log before it moves into the file, inside the commit that reaches them: how long that commit takes.
+    /// With what one commit may add, fewer than `log_bytes_min` has room for.
     pub log_pages_max: u32,
     /// Bytes of one generation of the tail. Two are in memory at most, and read on opening.
     pub generation_bytes_max: usize,
@@ -66,7 +67,7 @@ impl Options {
             vfs: None,
             limits: Limits::default(),
             log_bytes_min: 0,
-            log_pages_max: 16 * 1024,
+            log_pages_max: 2 * 1024,
             generation_bytes_max: 32 * 1024 * 1024,
             streams_max: 100_000,
             records_max: 500_000,
