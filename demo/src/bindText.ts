@@ -1,9 +1,12 @@
 /** Ties a text field to a string of a document, both ways, so that the caret stays where the person put it. */
-import type { TextHandle, TextSplice } from "tidelog";
+import { SyncError, type TextHandle, type TextSplice, type WriteHandle } from "tidelog";
 import { editBetween, moveBy, rebase } from "./editText.js";
 
-/** Until called back. The text field belongs to nobody else meanwhile. */
-export function bindText(field: HTMLInputElement | HTMLTextAreaElement, text: TextHandle): () => void {
+/**
+ * Until called back. The text field belongs to nobody else meanwhile. `onTakenBack`: an edit could not be made, or not be
+ * kept; the field shows the document without it.
+ */
+export function bindText(field: HTMLInputElement | HTMLTextAreaElement, text: TextHandle, onTakenBack: (error: SyncError) => void): () => void {
   /** While an input method composes a word, the field is its own: what others type waits here. */
   let waiting: TextSplice[] | null = null;
   /** What the field showed when the composing began. */
@@ -21,7 +24,22 @@ export function bindText(field: HTMLInputElement | HTMLTextAreaElement, text: Te
   };
   const write = (before: string, over: readonly TextSplice[]): void => {
     const edit = editBetween(before, field.value, field.selectionEnd ?? field.value.length);
-    if (edit !== null) text.splice([rebase(edit, over)]);
+    if (edit === null) return;
+    try {
+      follow(text.splice([rebase(edit, over)]));
+    } catch (cause) {
+      if (!(cause instanceof SyncError)) throw cause;
+      const { index, deleteCount, insert } = edit;
+      show([{ index, deleteCount: insert.length, insert: before.slice(index, index + deleteCount) }]);
+      onTakenBack(cause);
+    }
+  };
+  /** What the device has no room for at present stays in the document and is tried again; all else that fails leaves it. */
+  const follow = (made: WriteHandle): void => {
+    made.subscribe(() => {
+      const state = made.getSnapshot();
+      if (state.stage === "failed" && !state.error.code.startsWith("storage-")) onTakenBack(state.error);
+    });
   };
 
   const onInput = (): void => {
