@@ -1,6 +1,6 @@
 //! `cargo xtask demo`: builds everything, and runs the demo until Ctrl-C.
 
-use crate::run::{self, run};
+use crate::run::{self, Running, run};
 use crate::{programs, steps, workspace};
 use anyhow::{Context as _, Result, bail};
 use std::io::{Read as _, Write as _};
@@ -51,7 +51,7 @@ pub fn demo(options: Options) -> Result<()> {
     let started = Instant::now();
     while !is_healthy(address) {
         if let Some(status) = relay.ended()? {
-            bail!("the relay stopped ({status})");
+            bail!("the relay stopped ({status}): if another one uses {data}, choose another folder with --data");
         }
         if run::interrupted() || started.elapsed() > START_LIMIT {
             bail!("the relay does not answer at http://{listen}/healthz");
@@ -59,10 +59,10 @@ pub fn demo(options: Options) -> Result<()> {
         thread::sleep(POLL);
     }
 
-    println!("\nTidelog's demo runs at http://{listen}/ (open it in two windows). Ctrl-C stops it.\n");
-    if !options.no_open {
-        open(&format!("http://{listen}/"));
-    }
+    let page = format!("http://{listen}/");
+    let _opener = if options.no_open { None } else { open(&page) };
+    // Two windows of one browser share a local log: they are one device.
+    println!("\nA second browser or a private window is a second device. Ctrl-C stops the demo.\n\n    {page}\n");
     while !run::interrupted() {
         if let Some(status) = relay.ended()? {
             bail!("the relay stopped ({status})");
@@ -91,13 +91,12 @@ fn is_healthy(address: SocketAddr) -> bool {
     ask().is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
 }
 
-/// Opens the page, if this machine knows how; the address was printed anyway.
-fn open(address: &str) {
+/// Opens the page, if this machine knows how: the address is printed anyway. What the opener has to say is of no use here,
+/// and some stay as long as the browser does, so nobody waits for it.
+fn open(page: &str) -> Option<Running> {
     let opener = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
     if !run::exists(opener) {
-        return;
+        return None;
     }
-    if let Err(error) = run(opener, [address]).limit(Duration::from_secs(20)).go() {
-        println!("no browser was opened: {error:#}");
-    }
+    run(opener, [page]).quiet().start().ok()
 }
