@@ -62,7 +62,7 @@ function NothingSelected() {
     <section className="pane note-pane empty" aria-label="Note">
       <img src="/icon.svg" alt="" width="56" height="56" />
       <p>Choose a note, or write a new one.</p>
-      <p className="faint">Open this page in a second window, switch one of them offline, and write in both.</p>
+      <p className="faint">Open this page in a second browser or a private window, switch one of the two offline, and write in both.</p>
     </section>
   );
 }
