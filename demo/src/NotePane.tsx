@@ -2,7 +2,7 @@
 import { useRef } from "react";
 import { client } from "./client.js";
 import { Comments } from "./Comments.js";
-import { firstWords, openIndex, openNote, putNote, removeNote } from "./notes.js";
+import { firstWords, openIndex, openNote, putBack, removeNote } from "./notes.js";
 import { TextField } from "./TextField.js";
 import { select } from "./useSelected.js";
 import { useStore } from "./useStore.js";
@@ -19,32 +19,49 @@ export function NotePane({ id, isNew }: Props) {
   const note = openNote(client, id);
   const list = useStore(index);
   const text = useStore(note)?.text;
-  const error = useStore(note.status).error;
+  const { error, exists } = useStore(note.status);
   const entry = list?.notes[id];
+  const isListed = entry !== undefined && entry.removedAt === undefined;
+  // Anyone can type an address. What was left unlisted by older builds is known by its text alone.
+  const isNowhere = list !== undefined && entry === undefined && text !== undefined && exists !== true;
   return (
     <section className="pane note-pane" aria-label="Note">
       <div className="note-tools">
         <a className="back" href="#/">Notes</a>
-        {entry !== undefined && <RemoveButton title={entry.title} onRemove={() => { removeNote(index, id); select(null); }} />}
+        {isListed && <RemoveButton title={entry.title} onRemove={() => { removeNote(index, id); select(null); }} />}
       </div>
       {error !== null && <p className="problem" role="alert">{explain(error)}</p>}
-      {list !== undefined && entry === undefined && (
-        <p className="problem" role="status">
-          <span>This note is not in the list. Someone may have removed it; what was written in it is still here.</span>
-          <button type="button" onClick={() => putNote(index, id, firstWords(text ?? "", 40))}>Put it in the list</button>
-        </p>
+      {isNowhere ? <Nowhere isKnown={exists === false} /> : (
+        <>
+          {list !== undefined && !isListed && text !== undefined && (
+            <p className="problem" role="status">
+              <span>This note is not in the list. What was written in it is still here.</span>
+              <button type="button" onClick={() => putBack(index, id, firstWords(text, 40))}>Put it back</button>
+            </p>
+          )}
+          <article className="note">
+            {entry !== undefined && (
+              <TextField document={index} path={["notes", id, "title"]} label="Title" placeholder="Title" className="title" isFocused={isNew} />
+            )}
+            {text === undefined && error === null && <div className="loading" role="status"><span className="sr-only">Opening the note</span><i /><i /></div>}
+            {text !== undefined && (
+              <TextField document={note} path={["text"]} label="Text" placeholder="Write something…" className="text" isLong />
+            )}
+          </article>
+          <Comments id={id} />
+        </>
       )}
-      <article className="note">
-        {entry !== undefined && (
-          <TextField document={index} path={["notes", id, "title"]} label="Title" placeholder="Title" className="title" isFocused={isNew} />
-        )}
-        {text === undefined && error === null && <div className="loading" role="status"><span className="sr-only">Opening the note</span><i /><i /></div>}
-        {text !== undefined && (
-          <TextField document={note} path={["text"]} label="Text" placeholder="Write something…" className="text" isLong />
-        )}
-      </article>
-      <Comments id={id} />
     </section>
+  );
+}
+
+function Nowhere({ isKnown }: { readonly isKnown: boolean }) {
+  return (
+    <div className="empty" role="status">
+      <p>{isKnown ? "There is no note at this address." : "There is no note at this address on this device."}</p>
+      {!isKnown && <p className="faint">If somebody else has written it, it appears once the relay is reached.</p>}
+      <a className="link" href="#/">To the list</a>
+    </div>
   );
 }
 

@@ -5,6 +5,8 @@ import { defineDocument, defineStream, defineView, event, type Client, type Docu
 interface Entry {
   title: string;
   createdAt: Date;
+  /** Set: out of the list. The line stays, so that whoever puts the note back gets its title and its place again. */
+  removedAt?: Date;
 }
 export type Index = { notes: Record<string, Entry> };
 export const Index = defineDocument<Index>({ defaults: { notes: {} } });
@@ -43,28 +45,34 @@ export interface ListedNote {
 /** Newest first; of two made at the same moment, every device puts the same one first. */
 export function listNotes({ notes }: Snapshot<Index>): readonly ListedNote[] {
   return Object.entries(notes)
+    .filter(([, { removedAt }]) => removedAt === undefined)
     .map(([id, { title, createdAt }]) => ({ id, title, createdAt }))
     .sort((a, b) => b.createdAt.getTime() - a.createdAt.getTime() || (a.id < b.id ? -1 : 1));
 }
 
 /** Adds an empty note and gives its id. */
-export function addNote(index: DocumentHandle<Index>, title = ""): string {
+export function addNote(index: DocumentHandle<Index>): string {
   const id = crypto.randomUUID();
-  putNote(index, id, title);
+  index.change((draft) => {
+    draft.notes[id] = { title: "", createdAt: new Date() };
+  });
   return id;
 }
 
-/** Puts a note (back) into the list. */
-export function putNote(index: DocumentHandle<Index>, id: string, title: string): void {
-  index.change((draft) => {
-    draft.notes[id] = { title, createdAt: new Date() };
+/** Puts a note back into the list; under `title` if the list knows nothing of it, as older builds left it. */
+export function putBack(index: DocumentHandle<Index>, id: string, title: string): void {
+  index.change(({ notes }) => {
+    const entry = notes[id];
+    if (entry === undefined) notes[id] = { title, createdAt: new Date() };
+    else delete entry.removedAt;
   });
 }
 
 /** Takes a note out of the list; its text stays where it is. */
 export function removeNote(index: DocumentHandle<Index>, id: string): void {
-  index.change((draft) => {
-    delete draft.notes[id];
+  index.change(({ notes }) => {
+    const entry = notes[id];
+    if (entry !== undefined) entry.removedAt = new Date();
   });
 }
 

@@ -4,10 +4,11 @@ import { describeEdits, explainRefusal, isComment, withText } from "../src/refus
 import { idIn, linkTo } from "../src/useSelected.js";
 
 describe("listNotes", () => {
-  it("puts the newest first, and those of the same moment in the same order everywhere", () => {
+  it("puts the newest first, those of the same moment in the same order everywhere, and leaves out what was removed", () => {
     const at = (time: number, title: string) => ({ title, createdAt: new Date(time) });
     const notes = { b: at(1, "first"), c: at(2, "second"), a: at(2, "also second") };
     expect(listNotes({ notes }).map(({ id }) => id)).toEqual(["a", "c", "b"]);
+    expect(listNotes({ notes: { ...notes, c: { ...notes.c, removedAt: new Date(3) } } }).map(({ id }) => id)).toEqual(["a", "b"]);
   });
 });
 
