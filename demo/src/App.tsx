@@ -3,7 +3,7 @@ import { useEffect, useRef, useState } from "react";
 import { client } from "./client.js";
 import { ConnectionSwitch } from "./ConnectionSwitch.js";
 import { NoteList } from "./NoteList.js";
-import { NotePane } from "./NotePane.js";
+import { NotePane, type Entering } from "./NotePane.js";
 import { addNote, openIndex } from "./notes.js";
 import { Notices } from "./Notices.js";
 import { Rejections } from "./Rejections.js";
@@ -17,11 +17,11 @@ export function App() {
   const rejections = useStore(client.rejections);
   const onUpdate = useStore(update);
   const selected = useSelected();
-  const [created, setCreated] = useState<string | null>(null);
+  const [entering, setEntering] = useState<Entering | null>(null);
   const refused = useRef<HTMLDialogElement>(null);
   const create = (): void => {
     const id = addNote(openIndex(client));
-    setCreated(id);
+    setEntering({ id, field: "title" });
     select(id);
   };
   // Another tab holds the notes: what is saved is not known here.
@@ -42,8 +42,10 @@ export function App() {
       </header>
       <Notices status={status} onUpdate={onUpdate} />
       <main className="panes">
-        <NoteList selected={selected} onCreate={create} />
-        {selected === null ? <NothingSelected /> : <NotePane key={selected} id={selected} isNew={selected === created} />}
+        <NoteList selected={selected} onCreate={create} onOpen={setEntering} />
+        {selected === null
+          ? <NothingSelected />
+          : <NotePane key={selected} id={selected} entering={entering?.id === selected ? entering : null} onEnter={setEntering} />}
       </main>
       <dialog ref={refused} className="sheet" aria-labelledby="refused-title">
         <div className="sheet-head">

@@ -29,8 +29,8 @@ export function Comments({ id }: { readonly id: string }) {
       )}
       {refused.length > 0 && <Rejections rejections={refused} />}
       <form className="comment-form" onSubmit={submit}>
-        <input className="comment-name" aria-label="Your name" placeholder="Your name" maxLength={40} autoComplete="nickname" value={name} onChange={(event) => setName(event.target.value)} />
-        <input className="comment-text" aria-label="Comment" placeholder="Say something about it" maxLength={2000} enterKeyHint="send" value={text} onChange={(event) => setText(event.target.value)} />
+        <input className="comment-name" dir="auto" aria-label="Your name" placeholder="Your name" maxLength={40} autoComplete="nickname" value={name} onChange={(event) => setName(event.target.value)} />
+        <input className="comment-text" dir="auto" aria-label="Comment" placeholder="Say something about it" maxLength={2000} enterKeyHint="send" value={text} onChange={(event) => setText(event.target.value)} />
         <button type="submit" className="primary" disabled={comments === undefined || text.trim() === ""}>Send</button>
       </form>
       <p className="hint">The demo’s relay refuses comments with the word “spam”. Try it, offline too.</p>
@@ -44,16 +44,16 @@ function CommentItem({ comment: { name, text, time, pending } }: { readonly comm
       <span className="avatar" aria-hidden="true" style={{ "--hue": hue(name) } as CSSProperties}>{[...name][0]?.toUpperCase()}</span>
       <div>
         <p className="comment-head">
-          <b>{name}</b> <time dateTime={new Date(time).toISOString()}>{clock.format(time)}</time>
+          <b dir="auto">{name}</b> <time dateTime={new Date(time).toISOString()}>{clock.format(time)}</time>
           {pending && <span> · not on the relay yet</span>}
         </p>
-        <p className="comment-body">{text}</p>
+        <p className="comment-body" dir="auto">{text}</p>
       </div>
     </li>
   );
 }
 
-const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
+const clock = new Intl.DateTimeFormat(undefined, { hour: "numeric", minute: "2-digit" });
 
 /** The same colour for the same name, on every device. */
 function hue(name: string): number {

@@ -1,5 +1,7 @@
 /** All notes, newest first. Each line watches its note, so that all of them are on this device when the network goes. */
+import { memo, type MouseEvent } from "react";
 import { client } from "./client.js";
+import type { Entering } from "./NotePane.js";
 import { CommentList, firstWords, listNotes, openComments, openIndex, openNote, type ListedNote } from "./notes.js";
 import { SavedMark } from "./SyncBadge.js";
 import { linkTo } from "./useSelected.js";
@@ -9,9 +11,11 @@ import { explain } from "./words.js";
 interface Props {
   readonly selected: string | null;
   readonly onCreate: () => void;
+  /** A note is opened; with the keyboard, the person goes on in its text. */
+  readonly onOpen: (entering: Entering | null) => void;
 }
 
-export function NoteList({ selected, onCreate }: Props) {
+export function NoteList({ selected, onCreate, onOpen }: Props) {
   const index = openIndex(client);
   const shown = useStore(index);
   const status = useStore(index.status);
@@ -29,27 +33,33 @@ export function NoteList({ selected, onCreate }: Props) {
       {notes?.length === 0 && <NoNotes isKnown={status.exists !== "unknown"} />}
       {notes !== null && notes.length > 0 && (
         <ul className="notes">
-          {notes.map((note) => <Row key={note.id} note={note} isSelected={note.id === selected} />)}
+          {notes.map((note) => <Row key={note.id} {...note} isSelected={note.id === selected} onOpen={onOpen} />)}
         </ul>
       )}
     </section>
   );
 }
 
-function Row({ note, isSelected }: { readonly note: ListedNote; readonly isSelected: boolean }) {
-  const document = openNote(client, note.id);
-  const comments = openComments(client, note.id);
+interface RowProps extends ListedNote, Pick<Props, "onOpen"> {
+  readonly isSelected: boolean;
+}
+
+/** Renders again for its own note only: the list changes with each key in a title. */
+const Row = memo(function Row({ id, title, createdAt, isSelected, onOpen }: RowProps) {
+  const document = openNote(client, id);
+  const comments = openComments(client, id);
   const text = useStore(document)?.text;
   const count = useStore(comments.view(CommentList))?.length ?? 0;
   const marks = [useStore(document.status).savedOn, useStore(comments.status).savedOn];
   const mark = marks.includes("none") ? "none" : marks.includes("device") ? "device" : "relay";
+  const open = ({ detail }: MouseEvent): void => onOpen(detail === 0 ? { id, field: "text" } : null); // 0: no pointer clicked
   return (
     <li>
-      <a className="row" href={linkTo(note.id)} aria-current={isSelected ? "page" : undefined}>
-        <span className="row-title">{note.title.trim() || "Untitled"}</span>
-        <span className="row-words">{text === undefined ? "…" : firstWords(text) || "Nothing written yet"}</span>
+      <a className="row" href={linkTo(id)} aria-current={isSelected ? "page" : undefined} onClick={open}>
+        <span className="row-title" dir="auto">{title.trim() || "Untitled"}</span>
+        <span className="row-words" dir="auto">{text === undefined ? "…" : firstWords(text) || "Nothing written yet"}</span>
         <span className="row-foot">
-          <time dateTime={note.createdAt.toISOString()}>{day.format(note.createdAt)}</time>
+          <time dateTime={createdAt.toISOString()}>{day.format(createdAt)}</time>
           {count > 0 && <span>{count === 1 ? "1 comment" : `${count} comments`}</span>}
           {mark !== "relay" && (
             <span className="row-mark">
@@ -61,9 +71,9 @@ function Row({ note, isSelected }: { readonly note: ListedNote; readonly isSelec
       </a>
     </li>
   );
-}
+});
 
-const day = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
+const day = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", hour: "numeric", minute: "2-digit" });
 
 function Loading() {
   return (

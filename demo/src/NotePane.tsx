@@ -8,13 +8,19 @@ import { select } from "./useSelected.js";
 import { useStore } from "./useStore.js";
 import { explain } from "./words.js";
 
-interface Props {
+/** A person wants to write in this field of this note now. Each time is an object of its own. */
+export interface Entering {
   readonly id: string;
-  /** Just made on this page: the person wants to name it. */
-  readonly isNew: boolean;
+  readonly field: "title" | "text";
 }
 
-export function NotePane({ id, isNew }: Props) {
+interface Props {
+  readonly id: string;
+  readonly entering: Entering | null;
+  readonly onEnter: (entering: Entering) => void;
+}
+
+export function NotePane({ id, entering, onEnter }: Props) {
   const index = openIndex(client);
   const note = openNote(client, id);
   const list = useStore(index);
@@ -28,7 +34,7 @@ export function NotePane({ id, isNew }: Props) {
     <section className="pane note-pane" aria-label="Note">
       <div className="note-tools">
         <a className="back" href="#/">Notes</a>
-        {isListed && <RemoveButton title={entry.title} onRemove={() => { removeNote(index, id); select(null); }} />}
+        {isListed && <RemoveButton title={firstWords(entry.title, 80)} onRemove={() => { removeNote(index, id); select(null); }} />}
       </div>
       {error !== null && <p className="problem" role="alert">{explain(error)}</p>}
       {isNowhere ? <Nowhere isKnown={exists === false} /> : (
@@ -41,11 +47,17 @@ export function NotePane({ id, isNew }: Props) {
           )}
           <article className="note">
             {entry !== undefined && (
-              <TextField document={index} path={["notes", id, "title"]} label="Title" placeholder="Title" className="title" isFocused={isNew} />
+              <TextField
+                document={index} path={["notes", id, "title"]} label="Title" placeholder="Title" className="title" rows={1}
+                focus={entering?.field === "title" ? entering : null} onEnter={() => onEnter({ id, field: "text" })}
+              />
             )}
             {text === undefined && error === null && <div className="loading" role="status"><span className="sr-only">Opening the note</span><i /><i /></div>}
             {text !== undefined && (
-              <TextField document={note} path={["text"]} label="Text" placeholder="Write something…" className="text" isLong />
+              <TextField
+                document={note} path={["text"]} label="Text" placeholder="Write something…" className="text" rows={8}
+                focus={entering?.field === "text" ? entering : null}
+              />
             )}
           </article>
           <Comments id={id} />
@@ -71,7 +83,7 @@ function RemoveButton({ title, onRemove }: { readonly title: string; readonly on
     <>
       <button type="button" className="quiet" onClick={() => dialog.current?.showModal()}>Remove</button>
       <dialog ref={dialog} className="sheet" aria-labelledby="remove-title">
-        <h2 id="remove-title">Remove “{title.trim() || "Untitled"}”?</h2>
+        <h2 id="remove-title">Remove “{title || "Untitled"}”?</h2>
         <p className="faint">It leaves the list on every device. Who still has it open can put it back.</p>
         <div className="sheet-actions">
           <button type="button" className="quiet" onClick={() => dialog.current?.close()}>Keep it</button>

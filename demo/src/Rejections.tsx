@@ -28,7 +28,7 @@ function RefusedEvent({ rejection }: { readonly rejection: EventRejection }) {
   };
   return (
     <form onSubmit={submit}>
-      <input aria-label="Your comment, to correct" maxLength={2000} value={text} onChange={(changed) => setText(changed.target.value)} />
+      <input dir="auto" aria-label="Your comment, to correct" maxLength={2000} value={text} onChange={(changed) => setText(changed.target.value)} />
       <div className="rejection-actions">
         <button type="submit" className="primary" disabled={text.trim() === ""}>{isCorrected ? "Send corrected" : "Try again"}</button>
         <ForgetButton rejection={rejection} />
@@ -42,7 +42,7 @@ function RefusedChange({ rejection }: { readonly rejection: ChangeRejection }) {
   const [problem, attempt] = useAttempt();
   return (
     <>
-      <p className="rejection-what">{describeEdits(rejection.patches)}</p>
+      <p className="rejection-what" dir="auto">{describeEdits(rejection.patches)}</p>
       <Decision problem={problem} onRetry={() => attempt(() => rejection.retry())} rejection={rejection} />
     </>
   );

@@ -6,7 +6,7 @@ import { editBetween, moveBy, rebase } from "./editText.js";
  * Until called back. The text field belongs to nobody else meanwhile. `onTakenBack`: an edit could not be made, or not be
  * kept; the field shows the document without it.
  */
-export function bindText(field: HTMLInputElement | HTMLTextAreaElement, text: TextHandle, onTakenBack: (error: SyncError) => void): () => void {
+export function bindText(field: HTMLTextAreaElement, text: TextHandle, onTakenBack: (error: SyncError) => void): () => void {
   /** While an input method composes a word, the field is its own: what others type waits here. */
   let waiting: TextSplice[] | null = null;
   /** What the field showed when the composing began. */
@@ -18,12 +18,12 @@ export function bindText(field: HTMLInputElement | HTMLTextAreaElement, text: Te
     const { selectionStart, selectionEnd, selectionDirection, scrollTop } = field;
     field.value = value;
     if (document.activeElement === field) {
-      field.setSelectionRange(moveBy(selectionStart ?? 0, splices), moveBy(selectionEnd ?? 0, splices), selectionDirection ?? "none");
+      field.setSelectionRange(moveBy(selectionStart, splices), moveBy(selectionEnd, splices), selectionDirection);
     }
     field.scrollTop = scrollTop;
   };
   const write = (before: string, over: readonly TextSplice[]): void => {
-    const edit = editBetween(before, field.value, field.selectionEnd ?? field.value.length);
+    const edit = editBetween(before, field.value, field.selectionEnd);
     if (edit === null) return;
     try {
       follow(text.splice([rebase(edit, over)]));
