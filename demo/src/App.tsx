@@ -9,6 +9,7 @@ import { Notices } from "./Notices.js";
 import { Rejections } from "./Rejections.js";
 import { SyncBadge } from "./SyncBadge.js";
 import { update } from "./update.js";
+import { useFocusRescue } from "./useFocusRescue.js";
 import { select, useSelected } from "./useSelected.js";
 import { useStore } from "./useStore.js";
 
@@ -19,6 +20,7 @@ export function App() {
   const selected = useSelected();
   const [entering, setEntering] = useState<Entering | null>(null);
   const refused = useRef<HTMLDialogElement>(null);
+  const refusedHeading = useFocusRescue<HTMLHeadingElement>(rejections.length);
   const create = (): void => {
     const id = addNote(openIndex(client));
     setEntering({ id, field: "title" });
@@ -29,6 +31,7 @@ export function App() {
   useEffect(() => {
     if (rejections.length === 0) refused.current?.close();
   }, [rejections.length]);
+  const main = useFocusRescue<HTMLElement>(rejections.length + status.rejected); // with the last one the sheet goes, and its button, in either order
 
   return (
     <div className="app" data-showing={selected === null ? "list" : "note"}>
@@ -41,7 +44,7 @@ export function App() {
         <ConnectionSwitch connection={status.connection} />
       </header>
       <Notices status={status} onUpdate={onUpdate} />
-      <main className="panes">
+      <main className="panes" ref={main} tabIndex={-1}>
         <NoteList selected={selected} onCreate={create} onOpen={setEntering} />
         {selected === null
           ? <NothingSelected />
@@ -49,7 +52,7 @@ export function App() {
       </main>
       <dialog ref={refused} className="sheet" aria-labelledby="refused-title">
         <div className="sheet-head">
-          <h2 id="refused-title">Refused by the relay</h2>
+          <h2 id="refused-title" ref={refusedHeading} tabIndex={-1}>Refused by the relay</h2>
           <button type="button" className="quiet" onClick={() => refused.current?.close()}>Close</button>
         </div>
         <p className="faint">These were taken back where they showed. Nothing is lost: decide what becomes of each.</p>

@@ -3,24 +3,33 @@ import { useState, type CSSProperties, type FormEvent } from "react";
 import { client } from "./client.js";
 import { CommentList, openComments, type Comment } from "./notes.js";
 import { Rejections } from "./Rejections.js";
-import { useStore } from "./useStore.js";
+import { useFocusRescue } from "./useFocusRescue.js";
 import { useName } from "./useName.js";
+import { useStore } from "./useStore.js";
+
+/** What is half written, by note: it outlives a look at another one. */
+const drafts = new Map<string, string>();
 
 export function Comments({ id }: { readonly id: string }) {
   const stream = openComments(client, id);
   const comments = useStore(stream.view(CommentList));
   const refused = useStore(stream.rejections);
   const [name, setName] = useName();
-  const [text, setText] = useState("");
+  const heading = useFocusRescue<HTMLHeadingElement>(refused.length);
+  const [text, setText] = useState(drafts.get(id) ?? "");
+  const write = (next: string): void => {
+    setText(next);
+    drafts.set(id, next);
+  };
   const submit = (event: FormEvent): void => {
     event.preventDefault();
     if (text.trim() === "") return;
     stream.append({ type: "added", payload: { key: crypto.randomUUID(), name: name.trim() || "Someone", text: text.trim() } });
-    setText("");
+    write("");
   };
   return (
     <section className="comments" aria-labelledby="comments-title">
-      <h2 id="comments-title">Comments</h2>
+      <h2 id="comments-title" ref={heading} tabIndex={-1}>Comments</h2>
       {comments?.length === 0 && <p className="faint">Nobody has said anything yet.</p>}
       {comments !== undefined && comments.length > 0 && (
         <ol className="comment-list">
@@ -30,8 +39,8 @@ export function Comments({ id }: { readonly id: string }) {
       {refused.length > 0 && <Rejections rejections={refused} />}
       <form className="comment-form" onSubmit={submit}>
         <input className="comment-name" dir="auto" aria-label="Your name" placeholder="Your name" maxLength={40} autoComplete="nickname" value={name} onChange={(event) => setName(event.target.value)} />
-        <input className="comment-text" dir="auto" aria-label="Comment" placeholder="Say something about it" maxLength={2000} enterKeyHint="send" value={text} onChange={(event) => setText(event.target.value)} />
-        <button type="submit" className="primary" disabled={comments === undefined || text.trim() === ""}>Send</button>
+        <input className="comment-text" dir="auto" aria-label="Comment" placeholder="Say something about it" maxLength={2000} enterKeyHint="send" value={text} onChange={(event) => write(event.target.value)} />
+        <button type="submit" className="primary" disabled={text.trim() === ""}>Send</button>
       </form>
       <p className="hint">The demo’s relay refuses comments with the word “spam”. Try it, offline too.</p>
     </section>

@@ -4,6 +4,7 @@ import { client } from "./client.js";
 import type { Entering } from "./NotePane.js";
 import { CommentList, firstWords, listNotes, openComments, openIndex, openNote, type ListedNote } from "./notes.js";
 import { SavedMark } from "./SyncBadge.js";
+import { useFocusRescue } from "./useFocusRescue.js";
 import { linkTo } from "./useSelected.js";
 import { useStore } from "./useStore.js";
 import { explain } from "./words.js";
@@ -19,13 +20,14 @@ export function NoteList({ selected, onCreate, onOpen }: Props) {
   const index = openIndex(client);
   const shown = useStore(index);
   const status = useStore(index.status);
+  const heading = useFocusRescue<HTMLHeadingElement>(selected);
   // What goes on by itself is told above the page.
   const problem = status.phase === "failed" || status.error?.retryable === false ? status.error : null;
   const notes = shown === undefined ? null : listNotes(shown);
   return (
     <section className="pane list-pane" aria-labelledby="list-title">
       <div className="list-head">
-        <h1 id="list-title">Notes</h1>
+        <h1 id="list-title" ref={heading} tabIndex={-1}>Notes</h1>
         <button type="button" className="primary" disabled={notes === null} onClick={onCreate}>New note</button>
       </div>
       {problem !== null && <p className="problem" role="alert">{explain(problem)}</p>}

@@ -1,5 +1,5 @@
 /** One note: its title, its text, what people say about it. */
-import { useRef } from "react";
+import { useEffect, useRef } from "react";
 import { client } from "./client.js";
 import { Comments } from "./Comments.js";
 import { firstWords, openIndex, openNote, putBack, removeNote } from "./notes.js";
@@ -30,11 +30,20 @@ export function NotePane({ id, entering, onEnter }: Props) {
   const isListed = entry !== undefined && entry.removedAt === undefined;
   // Anyone can type an address. What was left unlisted by older builds is known by its text alone.
   const isNowhere = list !== undefined && entry === undefined && text !== undefined && exists !== true;
+  const name = entry === undefined ? "" : firstWords(entry.title, 80) || "Untitled";
+  useEffect(() => {
+    if (name === "") return;
+    const before = document.title;
+    document.title = `${name} – ${before}`;
+    return () => {
+      document.title = before;
+    };
+  }, [name]);
   return (
     <section className="pane note-pane" aria-label="Note">
       <div className="note-tools">
         <a className="back" href="#/">Notes</a>
-        {isListed && <RemoveButton title={firstWords(entry.title, 80)} onRemove={() => { removeNote(index, id); select(null); }} />}
+        {isListed && <RemoveButton name={name} onRemove={() => { removeNote(index, id); select(null); }} />}
       </div>
       {error !== null && <p className="problem" role="alert">{explain(error)}</p>}
       {isNowhere ? <Nowhere isKnown={exists === false} /> : (
@@ -77,13 +86,13 @@ function Nowhere({ isKnown }: { readonly isKnown: boolean }) {
   );
 }
 
-function RemoveButton({ title, onRemove }: { readonly title: string; readonly onRemove: () => void }) {
+function RemoveButton({ name, onRemove }: { readonly name: string; readonly onRemove: () => void }) {
   const dialog = useRef<HTMLDialogElement>(null);
   return (
     <>
       <button type="button" className="quiet" onClick={() => dialog.current?.showModal()}>Remove</button>
       <dialog ref={dialog} className="sheet" aria-labelledby="remove-title">
-        <h2 id="remove-title">Remove “{title || "Untitled"}”?</h2>
+        <h2 id="remove-title">Remove “{name}”?</h2>
         <p className="faint">It leaves the list on every device. Who still has it open can put it back.</p>
         <div className="sheet-actions">
           <button type="button" className="quiet" onClick={() => dialog.current?.close()}>Keep it</button>

@@ -29,7 +29,7 @@ it("a new build is offered, and all tabs take it at once", async () => {
   });
   await first.getByRole("button", { name: "Use it" }).click({ timeout: SOON_MS });
   for (const page of [first, second]) {
-    await page.waitForFunction(() => document.title === "The next build", null, { timeout: SOON_MS });
+    await page.waitForFunction(() => document.title === "Tower – The next build", null, { timeout: SOON_MS });
     await waitForPart(page, "Old build. ");
   }
   await goToEnd(second);
