@@ -15,12 +15,13 @@ export function bindText(field: HTMLTextAreaElement, text: TextHandle, onTakenBa
   const show = (splices: readonly TextSplice[]): void => {
     const value = text.getSnapshot() ?? "";
     if (field.value === value) return;
-    const { selectionStart, selectionEnd, selectionDirection, scrollTop } = field;
+    const { selectionStart, selectionEnd, selectionDirection, scrollTop, scrollHeight } = field;
     field.value = value;
-    if (document.activeElement === field) {
-      field.setSelectionRange(moveBy(selectionStart, splices), moveBy(selectionEnd, splices), selectionDirection);
-    }
     field.scrollTop = scrollTop;
+    if (document.activeElement !== field) return;
+    field.setSelectionRange(moveBy(selectionStart, splices), moveBy(selectionEnd, splices), selectionDirection);
+    // What others put above the caret must not push it out of sight: the field grows, so it is its surroundings that scroll.
+    if (splices.every(({ index }) => index < selectionStart)) field.closest(".pane")?.scrollBy(0, field.scrollHeight - scrollHeight);
   };
   const write = (before: string, over: readonly TextSplice[]): void => {
     const edit = editBetween(before, field.value, field.selectionEnd);

@@ -10,6 +10,16 @@ class Field extends EventTarget {
   selectionEnd = 0;
   readonly selectionDirection = "none";
   scrollTop = 0;
+  scrolledBy = 0;
+
+  /** A line is one high. */
+  get scrollHeight(): number {
+    return this.value.split("\n").length;
+  }
+
+  closest(): { scrollBy(x: number, y: number): void } {
+    return { scrollBy: (_, y) => { this.scrolledBy += y; } };
+  }
 
   setSelectionRange(start: number, end: number): void {
     [this.selectionStart, this.selectionEnd] = [start, end];
@@ -69,6 +79,16 @@ describe("bindText", () => {
     fail("too-large");
     expect(field.value).toBe("one");
     expect(takenBack).toEqual(["too-large"]);
+  });
+
+  it("keeps the caret where it is on the screen when others write above it", () => {
+    const { field, elsewhere } = bound("a\nb");
+    field.setSelectionRange(2, 2);
+    elsewhere({ index: 0, deleteCount: 0, insert: "x\ny\n" });
+    expect(field.scrolledBy).toBe(2);
+    expect(field.selectionStart).toBe(6);
+    elsewhere({ index: 7, deleteCount: 0, insert: "\nz" });
+    expect(field.scrolledBy).toBe(2);
   });
 
   it("says nothing of an edit that is kept and tried again", () => {
