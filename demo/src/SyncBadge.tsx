@@ -1,25 +1,10 @@
-/** Where everything written so far is safe. The three meanings of "saved" are never mixed, nor is a refusal one of them. */
+/** Where everything written so far is safe, and how much was refused. Claims nothing while nothing is written. */
 import { useEffect, useState } from "react";
 import type { SavedOn, SyncStatus } from "tidelog";
-
-interface Look {
-  readonly text: string;
-  /** Empty, half full, full: readable without colour. */
-  readonly mark: "none" | "device" | "relay";
-}
-
-function look(savedOn: SavedOn): Look {
-  switch (savedOn) {
-    case "none":
-      return { text: "Not yet saved", mark: "none" };
-    case "device":
-      return { text: "Saved on this device", mark: "device" };
-    case "relay":
-      return { text: "Saved on the relay", mark: "relay" };
-    default:
-      return savedOn satisfies never;
-  }
-}
+import { client } from "./client.js";
+import { openIndex } from "./notes.js";
+import { useStore } from "./useStore.js";
+import { describeSaved } from "./words.js";
 
 interface Props {
   readonly status: SyncStatus;
@@ -27,27 +12,25 @@ interface Props {
 }
 
 export function SyncBadge({ status, onShowRefused }: Props) {
-  const { text, mark } = look(status.savedOn);
-  const waiting = status.pending > 0 && status.savedOn !== "relay" ? `${status.pending} to send` : "";
+  const { savedOn, pending, rejected } = status;
+  const list = useStore(openIndex(client));
+  const isAnythingWritten = savedOn !== "relay" || rejected > 0 || (list !== undefined && Object.keys(list.notes).length > 0);
+  const text = isAnythingWritten ? describeSaved(status) : list === undefined ? "" : "Nothing to save";
   return (
     <div className="badge">
-      <span className="saved" data-saved={mark}>
-        <SavedMark mark={mark} />
+      {rejected > 0 && <button type="button" className="refused" onClick={onShowRefused}>{rejected} refused</button>}
+      <span className="saved">
+        {isAnythingWritten && <SavedMark mark={savedOn} />}
         <span className="saved-text">{text}</span>
-        <span className="saved-count">{waiting}</span>
+        {pending > 0 && savedOn !== "relay" && <span className="saved-count">{pending} to send</span>}
       </span>
-      {status.rejected > 0 && (
-        <button type="button" className="refused" onClick={onShowRefused}>
-          {status.rejected} refused
-        </button>
-      )}
-      <Spoken text={status.rejected > 0 ? `${text}. ${status.rejected} refused` : text} />
+      <Spoken text={rejected > 0 ? `${rejected} refused. ${text}` : text} />
     </div>
   );
 }
 
-/** A disc that fills as the writing gets further. */
-export function SavedMark({ mark }: { readonly mark: Look["mark"] }) {
+/** A disc that fills as the writing gets further: empty, half full, full, readable without colour. */
+export function SavedMark({ mark }: { readonly mark: SavedOn }) {
   return (
     <svg className="mark" data-saved={mark} viewBox="0 0 16 16" aria-hidden="true">
       <circle cx="8" cy="8" r="6.25" fill="none" stroke="currentColor" strokeWidth="1.5" />

@@ -1,5 +1,5 @@
 /** Tidelog's codes in words for the person at the screen. */
-import type { Connection, SyncErrorInfo } from "tidelog";
+import type { Connection, SyncErrorInfo, SyncStatus } from "tidelog";
 
 /** What went wrong, and what to do about it. */
 export function explain({ code }: Pick<SyncErrorInfo, "code">): string {
@@ -40,6 +40,20 @@ export function explain({ code }: Pick<SyncErrorInfo, "code">): string {
       return "The part that keeps your notes did not start. Reload the page; if that does not help, another browser may.";
     default:
       return unknown(code);
+  }
+}
+
+/** Where all that was written is safe. The three meanings of "saved" are never mixed, and what was refused is none of them. */
+export function describeSaved({ savedOn, rejected }: Pick<SyncStatus, "savedOn" | "rejected">): string {
+  switch (savedOn) {
+    case "none":
+      return "Not yet saved";
+    case "device":
+      return rejected > 0 ? "Rest on this device" : "Saved on this device";
+    case "relay":
+      return rejected > 0 ? "Rest on the relay" : "Saved on the relay";
+    default:
+      return unknown(savedOn);
   }
 }
 

@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import { firstWords, listNotes } from "../src/notes.js";
 import { describeEdits, explainRefusal, isComment, withText } from "../src/refused.js";
 import { idIn, linkTo } from "../src/useSelected.js";
+import { describeSaved } from "../src/words.js";
 
 describe("listNotes", () => {
   it("puts the newest first, those of the same moment in the same order everywhere, and leaves out what was removed", () => {
@@ -24,6 +25,14 @@ describe("idIn", () => {
     const id = "0f8fad5b-d9cb-469f-a165-70867728950e";
     expect(idIn(linkTo(id))).toBe(id);
     for (const hash of ["", "#/", "#/notes/", "#/notes/../comments", "#/notes/index", "#/notes/a/b", `#/notes/${"a".repeat(65)}`]) expect(idIn(hash)).toBeNull();
+  });
+});
+
+describe("describeSaved", () => {
+  it("says of nothing that it is saved while something was refused", () => {
+    expect(describeSaved({ savedOn: "relay", rejected: 0 })).toBe("Saved on the relay");
+    expect(describeSaved({ savedOn: "device", rejected: 0 })).toBe("Saved on this device");
+    for (const savedOn of ["none", "device", "relay"] as const) expect(describeSaved({ savedOn, rejected: 1 })).not.toMatch(/^Saved/);
   });
 });
 
