@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { firstWords, listNotes } from "../src/notes.js";
+import type { DocumentHandle } from "tidelog";
+import { firstWords, listNotes, putBack, removeNote, type Index } from "../src/notes.js";
 import { describeEdits, explainRefusal, isComment, withText } from "../src/refused.js";
 import { idIn, linkTo } from "../src/useSelected.js";
 import { describeSaved } from "../src/words.js";
@@ -10,6 +11,25 @@ describe("listNotes", () => {
     const notes = { b: at(1, "first"), c: at(2, "second"), a: at(2, "also second") };
     expect(listNotes({ notes }).map(({ id }) => id)).toEqual(["a", "c", "b"]);
     expect(listNotes({ notes: { ...notes, c: { ...notes.c, removedAt: new Date(3) } } }).map(({ id }) => id)).toEqual(["a", "b"]);
+  });
+});
+
+describe("putBack", () => {
+  const createdAt = new Date(1);
+  const indexOf = (content: Index) => ({ change: (edit: (draft: Index) => void) => edit(content) }) as unknown as DocumentHandle<Index>;
+
+  it("gives a note its title and place again", () => {
+    const content: Index = { notes: { a: { title: "mine", createdAt } } };
+    removeNote(indexOf(content), "a");
+    expect(listNotes(content)).toEqual([]);
+    putBack(indexOf(content), "a", "words of the text");
+    expect(listNotes(content)).toEqual([{ id: "a", title: "mine", createdAt }]);
+  });
+
+  it("names a note that an older build took out of the list", () => {
+    const content: Index = { notes: {} };
+    putBack(indexOf(content), "a", "words of the text");
+    expect(listNotes(content).map(({ title }) => title)).toEqual(["words of the text"]);
   });
 });
 
