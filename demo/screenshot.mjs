@@ -67,7 +67,7 @@ async function shoot(ann, ben) {
   await write(ann, "Written in the tunnel", "Nobody else can see this yet.");
   await ann.getByRole("link", { name: TITLE }).click();
   await ann.getByRole("button", { name: "Forget it" }).first().scrollIntoViewIfNeeded();
-  await saved(ann, "Saved on this device");
+  await saved(ann, "Rest on this device");
   await picture(ann, "refused-offline");
 }
 
