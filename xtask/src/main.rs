@@ -101,7 +101,7 @@ struct TestOptions {
 fn test(options: &TestOptions) -> Result<bool> {
     if options.list {
         for step in steps::STEPS {
-            println!("{:<10} {}", step.name, step.about);
+            println!("{:<11} {}", step.name, step.about);
         }
         return Ok(true);
     }

@@ -32,6 +32,9 @@ pub const STEPS: &[Step] = &[
     Step { name: "js-check", about: "types of the package", needs: &["js"], action: || script("js", "check") },
     Step { name: "js-test", about: "tests of the package", needs: &["js"], action: || script("js", "test") },
     Step { name: "demo", about: "the demo", needs: &["js"], action: || script("demo", "build") },
+    Step { name: "demo-check", about: "types of the demo", needs: &["js"], action: || script("demo", "check") },
+    Step { name: "demo-test", about: "tests of the demo", needs: &["js"], action: || script("demo", "test") },
+    Step { name: "tests-check", about: "types of the tests", needs: &["js"], action: || script("tests", "check") },
     Step { name: "size", about: "downloads within their budgets", needs: &["wasm"], action: size::size },
     Step { name: "relay", about: "the relay", needs: &[], action: programs::build_relay },
     Step { name: "e2e", about: "two browsers and a relay", needs: &["demo", "relay", "chromium"], action: e2e },
@@ -122,10 +125,10 @@ pub fn perform(names: &[&str]) -> Result<(usize, usize)> {
     println!();
     for (step, outcome, took) in &done {
         match outcome {
-            Outcome::Passed => println!("  passed  {:<10} {:>14}  {}", step.name, run::duration(*took), step.about),
+            Outcome::Passed => println!("  passed  {:<11} {:>14}  {}", step.name, run::duration(*took), step.about),
             Outcome::Failed(why, _) => {
                 let why: String = why.chars().take(100).collect();
-                println!("  FAILED  {:<10} {:>14}  {why}", step.name, run::duration(*took));
+                println!("  FAILED  {:<11} {:>14}  {why}", step.name, run::duration(*took));
             }
         }
     }
@@ -155,6 +158,8 @@ fn with_needs(names: &[&str]) -> Result<Vec<&'static Step>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::workspace::{read_json, root};
+    use serde_json::Value;
 
     #[test]
     fn every_step_comes_after_what_it_needs() {
@@ -171,5 +176,21 @@ mod tests {
         let names: Vec<&str> = with_needs(&["js-test"]).unwrap().iter().map(|step| step.name).collect();
         assert_eq!(names, ["npm", "wasm", "js", "js-test"]);
         assert!(with_needs(&["no such step"]).is_err());
+    }
+
+    /// A check that nobody runs is green for ever.
+    #[test]
+    fn every_check_and_test_of_an_npm_package_is_a_step() {
+        let package_json = |folder: &str| read_json(&root().join(folder).join("package.json")).unwrap();
+        for folder in package_json("")["workspaces"].as_array().unwrap().iter().filter_map(Value::as_str) {
+            let scripts = &package_json(folder)["scripts"];
+            for script in ["check", "test"].into_iter().filter(|script| scripts[script].is_string()) {
+                let step = match (folder, script) {
+                    ("tests", "test") => "e2e".to_owned(), // it needs a browser and a relay
+                    _ => format!("{folder}-{script}"),
+                };
+                assert!(STEPS.iter().any(|known| known.name == step), "no step `{step}` runs {folder}'s `{script}`");
+            }
+        }
     }
 }
