@@ -1,12 +1,16 @@
-//! The tests there are, and the promises and rules that tests/README.md says they prove.
+//! The tests there are, the promises and rules that tests/README.md says they prove, and the findings that FINDINGS.md says
+//! they would notice.
 
 use super::files::Files;
 use super::tables;
+use crate::workspace::root;
 use std::collections::BTreeSet;
 
 const DOCUMENT: &str = "tests/README.md";
 const BUGS: &str = "tests/planted/bugs.toml";
-const ORACLES: &str = "tests/harness/oracle.rs";
+const FOUND: &str = "FINDINGS.md";
+const SCENARIOS: &str = "tests/harness/scenarios.rs";
+const BY_HAND: &str = "\n## Broken on purpose\n";
 const PROMISES: u32 = 11;
 const RULES: u32 = 16;
 
@@ -38,7 +42,8 @@ impl TestNames {
     }
 }
 
-/// Each promise and each rule has a row in the table, and its tests exist.
+/// Each promise and each rule has a row in the table, what was broken and what was found has what notices it, and all that
+/// these name exists.
 pub fn check(files: &Files, tests: &TestNames) -> Vec<String> {
     let Some(text) = files.text(DOCUMENT) else {
         return vec![format!(
@@ -47,36 +52,49 @@ pub fn check(files: &Files, tests: &TestNames) -> Vec<String> {
     };
     let wanted = (1..=PROMISES).map(|n| n.to_string()).chain((1..=RULES).map(|n| format!("R{n}")));
     let mut findings: Vec<String> = wanted.flat_map(|key| missing(DOCUMENT, text, &key, tests)).collect();
-    let (bugs, oracles) = (files.text(BUGS).unwrap_or_default(), files.text(ORACLES).unwrap_or_default());
-    findings.extend(unplanted(text, bugs));
-    findings.extend(unknown_oracles(text, oracles));
+    let bugs = files.text(BUGS).unwrap_or_default();
+    findings.extend(unplanted(bugs));
+    findings.extend(unbroken(text, tests));
+    let found = files.text(FOUND).unwrap_or_default();
+    findings.extend(unnoticed(found, tests, bugs, files.text(SCENARIOS).unwrap_or_default(), |path| {
+        root().join(path).exists()
+    }));
     findings
 }
 
-/// Rows of what is broken on purpose: the rule, what is broken, the oracles that notice it, the test.
-fn broken_on_purpose(text: &str) -> impl Iterator<Item = Vec<&str>> {
-    let (_, chapter) = text.split_once("\n## Broken on purpose\n").unwrap_or_default();
-    tables::rows(chapter).filter(|row| row.len() == 4).skip(1)
-}
-
 /// Rules that nobody breaks on purpose: that a violation is noticed is not shown.
-fn unplanted(text: &str, bugs: &str) -> Vec<String> {
+fn unplanted(bugs: &str) -> Vec<String> {
     let rules = (1..=RULES).map(|n| format!("R{n}"));
-    let is_planted = |rule: &String| {
-        broken_on_purpose(text).any(|row| tables::keys(&row).contains(&rule.as_str()))
-            || bugs.contains(&format!("\nrule = \"{rule}\"\n"))
-    };
-    let missing = rules.filter(|rule| !is_planted(rule));
-    missing.map(|rule| format!("nothing breaks {rule} on purpose, neither in {DOCUMENT} nor in {BUGS}")).collect()
+    let missing = rules.filter(|rule| !bugs.contains(&format!("\nrule = \"{rule}\"\n")));
+    missing.map(|rule| format!("nothing in {BUGS} breaks {rule} on purpose")).collect()
 }
 
-/// Oracles that a row names and the simulation does not know.
-fn unknown_oracles(text: &str, oracles: &str) -> Vec<String> {
+/// What was broken by hand, `| what is broken | tests |`, and the tests that are said to notice it do not exist.
+fn unbroken(text: &str, tests: &TestNames) -> Vec<String> {
+    let (_, chapter) = text.split_once(BY_HAND).unwrap_or_default();
+    let rows: Vec<Vec<&str>> = tables::rows(chapter).skip(2).collect();
+    if rows.is_empty() {
+        return vec![format!("{DOCUMENT}: no row `| what is broken | test |` under `{}`", BY_HAND.trim())];
+    }
+    let names = rows.iter().flat_map(|row| tables::test_names(row));
+    let unknown = names.filter(|name| !tests.has(name));
+    unknown.map(|name| format!("{DOCUMENT}: broken on purpose names the test `{name}`, which does not exist")).collect()
+}
+
+/// What would notice a finding today, and does not exist: in the last cell of a numbered row, in backticks, stands a test, a
+/// planted bug, a scenario, or a path.
+fn unnoticed(text: &str, tests: &TestNames, bugs: &str, scenarios: &str, exists: impl Fn(&str) -> bool) -> Vec<String> {
     let mut findings = vec![];
-    for row in broken_on_purpose(text).filter(|row| !row[2].starts_with("---")) {
-        let named = row[2].split(',').map(str::trim);
-        let unknown = named.filter(|oracle| !oracles.contains(&format!("=> \"{oracle}\",")));
-        findings.extend(unknown.map(|oracle| format!("{DOCUMENT}: there is no oracle `{oracle}` in {ORACLES}")));
+    for row in tables::rows(text).filter(|row| row[0].parse::<u32>().is_ok()) {
+        let names = row[row.len() - 1].split('`').skip(1).step_by(2);
+        let unknown = names.filter(|name| {
+            let is_bug = bugs.contains(&format!("\nname = \"{name}\"\n"));
+            let is_scenario = scenarios.contains(&format!("name: \"{name}\","));
+            !(tests.has(name) || is_bug || is_scenario || name.contains('/') && exists(name))
+        });
+        findings.extend(unknown.map(|name| {
+            format!("{FOUND}: {} names `{name}`: no test, planted bug, scenario or file is called so", row[0])
+        }));
     }
     findings
 }
@@ -134,16 +152,21 @@ fn function_name(line: &str) -> Option<&str> {
     (starts_a_function && !name.is_empty()).then_some(name)
 }
 
-/// Titles of `test("...")`, `it("...")` and `describe("...")`, in any of JavaScript's quotes.
+/// Titles of `test("...")`, `it("...")` and `describe("...")`, in any of JavaScript's quotes; those of `it.each(...)("...")`
+/// without the places of its parameters.
 fn javascript_tests(text: &str) -> Vec<String> {
     let mut titles = Vec::new();
-    for call in ["test(", "it(", "describe("] {
+    for call in ["test(", "it(", "describe(", "test.each(", "it.each("] {
         for (position, _) in text.match_indices(call) {
             let before = text[..position].chars().next_back();
-            let mut rest = text[position + call.len()..].trim_start().chars();
+            let mut rest = &text[position + call.len()..];
+            if call.ends_with("each(") {
+                rest = rest.split_once(")(").map_or("", |(_, title)| title);
+            }
+            let mut rest = rest.trim_start().chars();
             let Some(quote @ ('"' | '\'' | '`')) = rest.next() else { continue };
             if before.is_none_or(|c| !c.is_alphanumeric() && !"_.$".contains(c)) {
-                titles.push(string(rest, quote));
+                titles.push(string(rest, quote).replace("%s", ""));
             }
         }
     }
@@ -190,18 +213,39 @@ mod tests {
     }
 
     #[test]
-    fn rules_that_nobody_breaks_and_oracles_that_are_not_are_found() {
-        let text = "| R3 | x | `y` |\n\n## Broken on purpose\n\n| rule | what | oracles | test |\n| --- | --- | --- | --- |\n| R2 | x | here, gone | `y` |\n";
-        let findings = unplanted(text, "\nrule = \"R1\"\n");
+    fn rules_that_nobody_breaks_are_found() {
+        let findings = unplanted("\nrule = \"R1\"\n\nrule = \"R2\"\n");
         assert_eq!(findings.len(), RULES as usize - 2, "{findings:?}");
-        let findings = unknown_oracles(text, "1 => \"here\",");
-        assert!(matches!(&findings[..], [one] if one.contains("`gone`")), "{findings:?}");
+    }
+
+    #[test]
+    fn what_was_broken_by_hand_names_tests_that_exist() {
+        let of = |rows: &str| {
+            let text = format!("\n## Broken on purpose\n\n| what | noticed by |\n| --- | --- |\n{rows}");
+            unbroken(&text, &names(&["good"]))
+        };
+        assert_eq!(of("| a `detail` | `good` |\n"), [""; 0]);
+        assert!(matches!(&of("| x | `good`, `gone` |\n")[..], [one] if one.contains("`gone`")));
+        assert_eq!(of("").len(), 1, "a table that is not read is no table");
+    }
+
+    #[test]
+    fn a_finding_names_what_would_notice_it() {
+        let of = |cell: &str| {
+            let text = format!("| # | by | noticed |\n| --- | --- | --- |\n| 7 | a `word` | {cell} |\n");
+            let (bugs, scenarios) = ("\nname = \"Bug\"\n", "name: \"mixed\",");
+            unnoticed(&text, &names(&["a_test", "a title"]), bugs, scenarios, |path| path == "tests/here")
+        };
+        assert_eq!(of("planted `Bug`, `a_test`, `a title` (e2e), seeds of `mixed`, `tests/here`, the same"), [""; 0]);
+        for gone in ["planted `Gone`", "`no_test`", "`tests/gone`", "`here`"] {
+            assert!(matches!(&of(gone)[..], [one] if one.starts_with("FINDINGS.md: 7 names")), "{gone}");
+        }
     }
 
     #[test]
     fn javascript_tests_are_titles() {
-        let text = "test(\"a \\\"b\\\"\", () => {});\n  it(\n    'two', x);\n split(\"no\"); regex.test(\"no\"); describe(`all`, f)";
-        assert_eq!(javascript_tests(text), ["a \"b\"", "two", "all"]);
+        let text = "test(\"a \\\"b\\\"\", () => {});\n  it(\n    'two', x);\n split(\"no\"); regex.test(\"no\"); describe(`all`, f); it.each([1, 2])(\"of %s, each\")";
+        assert_eq!(javascript_tests(text), ["a \"b\"", "two", "all", "of , each"]);
     }
 
     #[test]
