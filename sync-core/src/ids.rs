@@ -205,7 +205,8 @@ impl fmt::Debug for Offset {
 pub struct DurableOffset(Offset);
 
 impl DurableOffset {
-    /// Only a log store calls this, after its sync (`cargo xtask tidy` checks who does).
+    /// Only a log store may call this, after its sync: the relay's, the one of [`memory`](crate::memory), and those of tests
+    /// (`cargo xtask tidy` checks who does).
     pub fn minted_by_store(offset: Offset) -> DurableOffset {
         DurableOffset(offset)
     }

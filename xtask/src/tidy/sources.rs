@@ -1,5 +1,5 @@
-//! What a reader would stumble over: files that are too long, notes without a reason, tests that do not run, and names of
-//! somebody's machine.
+//! What a reader would stumble over: files that are too long, notes without a reason, tests that do not run, names of
+//! somebody's machine, and durable offsets that no store has stored.
 
 use super::files::{File, Files};
 
@@ -19,9 +19,15 @@ const NEVER: [(&str, &str); 7] = [
     (concat!("test.", "only("), "the other tests do not run"),
 ];
 
+/// Who says that an event is on stable storage: log stores, the one of sync-core's examples among them, and tests.
+const MINTS: (&str, [&str; 4]) = (
+    concat!("::minted_by", "_store"),
+    ["relay-server/src/log_store/", "sync-core/src/memory.rs", "sync-core/src/relay/tests.rs", "tests/"],
+);
+
 /// All findings about single files.
 pub fn check(files: &Files) -> Vec<String> {
-    files.iter().flat_map(|file| [long(file), notes(file), machine(file)]).flatten().collect()
+    files.iter().flat_map(|file| [long(file), notes(file), machine(file), mints(file)]).flatten().collect()
 }
 
 fn long(file: &File) -> Vec<String> {
@@ -50,6 +56,18 @@ fn notes(file: &File) -> Vec<String> {
         findings.extend(never.map(|(word, why)| format!("{place} has `{word}`: {why}")));
     }
     findings
+}
+
+/// An offset that is said to be durable by somebody who cannot know.
+fn mints(file: &File) -> Vec<String> {
+    let (name, stores) = MINTS;
+    if !file.is_source() || stores.iter().any(|store| file.path.starts_with(store)) {
+        return Vec::new();
+    }
+    let lines = file.text.lines().enumerate().filter(|(_, line)| line.contains(name));
+    lines
+        .map(|(index, _)| format!("{}:{} mints a durable offset: only a log store knows of one", file.path, index + 1))
+        .collect()
 }
 
 /// Home folders, and hosts that packages came from.
@@ -107,6 +125,20 @@ mod tests {
         assert_eq!(findings("a/tests/b.rs", &long), 0);
         assert_eq!(findings("a/b.md", &long), 0);
         assert_eq!(findings("a/b.rs", &format!("x\n\n#[cfg(test)]\nmod tests {{\n{long}}}")), 0);
+    }
+
+    #[test]
+    fn only_stores_and_tests_mint_durable_offsets() {
+        let mints = format!("DurableOffset{}(offset)", MINTS.0);
+        let of = |path: &str| findings(path, &mints);
+        assert_eq!(
+            ["relay-server/src/hub.rs", "sync-core/src/relay.rs", "relay-server/src/log_store.rs"].map(of),
+            [1; 3]
+        );
+        assert_eq!(
+            ["relay-server/src/log_store/feed.rs", "sync-core/src/memory.rs", "tests/fuzz/src/a.rs"].map(of),
+            [0; 3]
+        );
     }
 
     #[test]
