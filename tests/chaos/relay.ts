@@ -81,6 +81,8 @@ export class Relay {
   readonly #rules: string;
   readonly #log: (line: string) => void;
   #program: Program | null = null;
+  /** One for each time that it was started. */
+  readonly #lives: Program[] = [];
   /** 0 until the first start has chosen one. */
   port = 0;
 
@@ -106,6 +108,7 @@ export class Relay {
       "--goodbye-delay-ms-max", "500", "--log", "warn",
     ]);
     this.#program = program;
+    this.#lives.push(program);
     try {
       const [, port] = await program.says(/listens on http:\/\/127\.0\.0\.1:(\d+)/, 10_000);
       this.port = Number(port);
@@ -157,9 +160,9 @@ export class Relay {
     if (by !== null && existsSync(by)) cpSync(by, this.data, { recursive: true });
   }
 
-  /** What it said so far of itself. */
-  get output(): string {
-    return this.#program?.output ?? "";
+  /** Where it panicked, in any of its lives: it goes on without the thread or task, and all may still be healed in the end. */
+  get panics(): readonly string[] {
+    return this.#lives.flatMap(({ panics }) => panics);
   }
 
   #end(): Program | null {

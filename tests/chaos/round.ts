@@ -36,7 +36,7 @@ export async function runRound(world: World, checkStop: () => void): Promise<Out
   const healMs = await heal(world, checkStop);
   checkStop();
   const verdict = judge(world, await readStore(world), await readDisks(world));
-  const problems = [...verdict.problems, ...world.site.problems, ...world.devices.flatMap((device) => device.problems)];
+  const problems = [...verdict.problems, ...world.site.problems, ...world.problems];
   return { ...verdict, problems, healMs, faults };
 }
 

@@ -47,7 +47,7 @@ async function round(folder: string, seed: number, site: Site, disk: Disk): Prom
     figures = `healed in ${(healMs / 1000).toFixed(1)} s; writes ${outcome.writes}, saved ${outcome.saved}, accepted ${outcome.accepted}, `
       + `rejected ${outcome.rejected}; excused: ${list(outcome.excused)}; faults: ${list(outcome.faults)}`;
   } catch (cause) {
-    problems = [cause instanceof Error ? (cause.stack ?? cause.message) : String(cause), ...world.devices.flatMap((device) => device.problems)];
+    problems = [cause instanceof Error ? (cause.stack ?? cause.message) : String(cause), ...world.problems];
   } finally {
     await world.end();
   }

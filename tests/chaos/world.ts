@@ -76,6 +76,11 @@ export class World {
     return performance.now() - this.#start;
   }
 
+  /** What went wrong beside all that the oracle sees: errors in pages that nobody caught, panics of the relay. */
+  get problems(): readonly string[] {
+    return [...this.devices.flatMap((device) => device.problems), ...this.relay.panics.map((line) => `the relay: ${line}`)];
+  }
+
   /** A line of the timeline. */
   log(line: string): void {
     appendFileSync(join(this.folder, "timeline.txt"), `${this.now().toFixed(0).padStart(6)} ${line}\n`);

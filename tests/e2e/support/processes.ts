@@ -6,6 +6,8 @@ export class Program {
   readonly #process: ChildProcess;
   readonly #ended: Promise<void>;
   #output = "";
+  /** Lines in which it, a Rust program, says that it panicked; kept, however much it prints behind them. */
+  readonly panics: string[] = [];
 
   constructor(path: string, args: readonly string[]) {
     // A group of its own, so that killing it takes a browser's many processes with it.
@@ -18,8 +20,12 @@ export class Program {
       });
     });
     for (const stream of [this.#process.stdout, this.#process.stderr]) {
+      let line = "";
       stream?.setEncoding("utf8").on("data", (text: string) => {
         this.#output = (this.#output + text).slice(-20_000);
+        const lines = (line + text).split("\n");
+        line = lines.pop() ?? "";
+        this.panics.push(...lines.filter((each) => each.includes("panicked")));
       });
     }
     running.add(this);

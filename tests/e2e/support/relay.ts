@@ -21,6 +21,8 @@ export class Relay {
   readonly #data: string;
   readonly #files: string;
   #program: Program | null = null;
+  /** One for each time that it was started. */
+  readonly #lives: Program[] = [];
   /** 0 until the first start has chosen one. */
   port = 0;
 
@@ -37,6 +39,7 @@ export class Relay {
       "--log", "info,relay_server=debug", // who came and went, and why
     ]);
     this.#program = program;
+    this.#lives.push(program);
     const [, port] = await program.says(/listens on http:\/\/127\.0\.0\.1:(\d+)/);
     this.port = Number(port);
   }
@@ -44,6 +47,11 @@ export class Relay {
   /** What it printed last; nothing while it is down. */
   get output(): string {
     return this.#program?.output ?? "";
+  }
+
+  /** Where it panicked, in any of its lives: it goes on without the thread or task, and a test may not notice. */
+  get panics(): readonly string[] {
+    return this.#lives.flatMap(({ panics }) => panics);
   }
 
   async kill(): Promise<void> {

@@ -55,9 +55,9 @@ export class World {
     return [...(await Promise.all(pages)), ...this.#devices.flatMap(({ problems }) => problems), `relay: ${this.relay.output}`].join("\n");
   }
 
-  /** No page of any device threw an error that nobody caught. */
+  /** No page of any device threw an error that nobody caught, and the relay never panicked. */
   expectNoProblems(): void {
-    expect(this.#devices.flatMap(({ problems }) => problems)).toEqual([]);
+    expect([...this.#devices.flatMap(({ problems }) => problems), ...this.relay.panics]).toEqual([]);
   }
 }
 
