@@ -141,8 +141,6 @@ pub struct Network {
     last: Connection,
     /// A frame takes up to so long; 0: it is there at once, but waits for its turn.
     pub delay_ms_max: u64,
-    /// Nothing can be dialled.
-    pub down: bool,
     /// What was under way to a side that hangs up still reaches it, on a socket that it has given up (R3).
     pub late_reads: bool,
     /// Frames that arrived.
@@ -159,7 +157,6 @@ impl Network {
             wires: BTreeMap::new(),
             last: 0,
             delay_ms_max: 0,
-            down: false,
             late_reads: false,
             frames: 0,
             frame_bytes: 0,
@@ -172,12 +169,8 @@ impl Network {
         match input {
             NetworkInput::Dial { device, socket } => {
                 self.last += 1;
-                let mut wire = Wire { device, socket, lanes: [Lane::default(), Lane::default()], open: !self.down };
-                if self.down {
-                    wire.lanes[Way::Down as usize].push(due, Arrival::Closed(None));
-                } else {
-                    wire.lanes[Way::Up as usize].push(due, Arrival::Opened);
-                }
+                let mut wire = Wire { device, socket, lanes: [Lane::default(), Lane::default()], open: true };
+                wire.lanes[Way::Up as usize].push(due, Arrival::Opened);
                 self.wires.insert(self.last, wire);
             }
             NetworkInput::Send { connection, way, bytes } => {
@@ -275,7 +268,6 @@ impl Network {
     /// No delay and no silence any more.
     pub fn calm(&mut self) {
         self.delay_ms_max = 0;
-        self.down = false;
         self.wires.values_mut().flat_map(|wire| &mut wire.lanes).for_each(|lane| lane.silent_until = Millis(0));
     }
 }
