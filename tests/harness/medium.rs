@@ -99,6 +99,13 @@ impl Medium {
             on.disk.set_rates(if failing { on.rates } else { Rates::default() });
         }
     }
+    /// How many calls of its disk have failed.
+    pub fn failed_calls(&self) -> u64 {
+        match self {
+            Medium::Simulated(_) => 0,
+            Medium::Embedded(on) => on.disk.failed_calls(),
+        }
+    }
     /// It does not fail any more.
     pub fn calm(&mut self) {
         if let Medium::Embedded(on) = self {

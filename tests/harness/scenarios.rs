@@ -31,7 +31,7 @@ pub struct Scenario {
 /// All of them.
 pub fn scenarios() -> Vec<Scenario> {
     let mut all = of_the_model();
-    all.extend([mixed(), embedded(), store(), takeover(), pages(), snapshots(), large(), slow(), documents()]);
+    all.extend([mixed(), embedded(), store(), takeover(), pages(), snapshots(), heal(), large(), slow(), documents()]);
     all
 }
 
@@ -177,6 +177,14 @@ fn snapshots() -> Scenario {
         ],
         ..Scenario::default()
     }
+}
+
+/// Two copies of a profile part, users throw away what the other copy had sent, and the relay loses its log twice: what is
+/// healed then meets sequences that something else has used up.
+fn heal() -> Scenario {
+    let budget =
+        Budget { clone_appends: Some(3), discards: 3, relay_losses: 2, absences: 6, cuts: 1, ..Budget::default() };
+    Scenario { name: "heal", budget: Budget { appends: vec![4], ..budget }, streams: vec!["s"], ..Scenario::default() }
 }
 
 /// Contents so large that frames are cut and the window fills.

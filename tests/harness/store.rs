@@ -124,6 +124,10 @@ impl Store {
             disk.set_stride(stride);
         }
     }
+    /// How many calls of its disk have failed.
+    pub fn failed_calls(&self) -> u64 {
+        self.medium.failed_calls()
+    }
     /// From now on its disk does not fail.
     pub fn calm(&mut self) {
         self.medium.calm();

@@ -108,6 +108,9 @@ fn run(
     world.relay.store.set_stride([1, 1, 7][chance.below(3) as usize]);
     world.network.delay_ms_max = [0, 0, 0, 200][chance.below(4) as usize];
     world.network.late_reads = chance.percent(50);
+    if world.network.delay_ms_max > 0 {
+        world.coverage.is("network", "delay");
+    }
     if scenario.versions {
         for device in &mut world.devices {
             device.version = [Version::Same, Version::Older, Version::Newer][chance.below(3) as usize];

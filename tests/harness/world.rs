@@ -25,7 +25,9 @@
 //!   does the relay ([`crate::skew`]).
 //! * **Refusals** of any event, at the moment when the store takes it (`refusal`).
 //!
-//! The names are those of [`Action::fault`]; [`Budget`] switches each.
+//! The names are those of [`Action::fault`]. [`Budget`] switches them in groups of what is alike (`cuts`: `cut`, `old-socket`
+//! and `half-open`); [`Scenario`](crate::scenarios::Scenario) says whether there are other versions and which store, and each
+//! walk draws whether frames are late.
 //!
 //! Not in the model: bytes that change under way (TCP and TLS), rows that rot, a store whose sync lies, a relay or a device
 //! that does not keep the protocol.

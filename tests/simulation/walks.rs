@@ -50,6 +50,7 @@ walks! {
     lost_3 "lost-3";
     discard "discard";
     causes "causes";
+    heal "heal";
     takeover "takeover";
     pages "pages";
 }

@@ -1,19 +1,20 @@
 //! What machines do to each other: frames, timers, effects.
 
 use super::World;
+use crate::birth::{Birth, birth_of};
 use crate::device_node::Effect;
 use crate::memory::Held;
 use crate::network::{Arrival, Connection, NetworkInput, Way};
 use crate::oracle::Broken;
 use crate::skew;
-use sync_core::device::{Notice, Socket};
+use sync_core::device::{Notice, Own, Socket};
 use sync_core::time::Millis;
 
 impl World {
     pub(super) fn arrives(&mut self, connection: Connection, way: Way) {
         let Some((device, socket)) = self.network.end(connection) else { return };
         let Some(arrival) = self.network.poll_output(connection, way) else { return };
-        self.coverage.arrival(&arrival, way);
+        self.coverage.arrival(&arrival, way, self.devices[device].version);
         let what = match (&arrival, way) {
             (Arrival::Frame(bytes), Way::Up) => self.trace.up(device, bytes),
             (Arrival::Frame(bytes), Way::Down) => self.trace.down(bytes),
@@ -39,6 +40,9 @@ impl World {
             Way::Down => {
                 if says {
                     self.say(format!("relay -> {letter}/{connection}: {what}"));
+                }
+                if !self.opened.contains_key(&connection) && matches!(arrival, Arrival::Frame(_)) {
+                    self.coverage.is("network", "frame on a socket given up");
                 }
                 if matches!(arrival, Arrival::Closed(_)) {
                     self.opened.remove(&connection);
@@ -115,6 +119,11 @@ impl World {
                 if let Notice::Appended { event, .. } = &*notice {
                     self.trace.knows(event);
                 }
+                if let Notice::Applied { events, .. } = &*notice
+                    && events.iter().filter_map(|event| birth_of(&event.content)).any(|birth| self.is_of(device, birth))
+                {
+                    self.coverage.own(Own::Seen);
+                }
                 if let Some(text) = self.trace.notice(&notice) {
                     self.say(format!("{} {text}", World::letter(device)));
                 }
@@ -123,6 +132,10 @@ impl World {
             Effect::Misread(why) => self.breaks(3, format!("device {device}: {why}")),
             Effect::Holds(held) => self.holds(&format!("device {device}"), held),
         }
+    }
+
+    fn is_of(&self, device: usize, birth: Birth) -> bool {
+        self.oracle.born.get(birth as usize).is_some_and(|born| born.device == device)
     }
 
     /// Promise 7.

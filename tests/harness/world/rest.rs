@@ -86,6 +86,9 @@ impl World {
         self.backup = None;
         self.network.calm();
         self.relay.store.calm();
+        if self.relay.store.failed_calls() > 0 {
+            self.coverage.is("disk", "call failed");
+        }
         self.relay_full = false;
         self.slow.clear();
         for device in 0..self.devices.len() {

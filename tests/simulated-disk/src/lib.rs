@@ -88,6 +88,7 @@ pub(crate) struct State {
     life: u64,
     bytes_max: usize,
     rates: Rates,
+    failed_calls: u64,
     events: Vec<Event>,
     recording: bool,
 }
@@ -110,6 +111,7 @@ impl Disk {
             life: 0,
             bytes_max: usize::MAX,
             rates: Rates::default(),
+            failed_calls: 0,
             events: vec![],
             recording: false,
         })));
@@ -128,6 +130,10 @@ impl Disk {
     /// From now on calls fail at these rates.
     pub fn set_rates(&self, rates: Rates) {
         self.lock().rates = rates;
+    }
+    /// How many calls have failed.
+    pub fn failed_calls(&self) -> u64 {
+        self.lock().failed_calls
     }
     /// From now on all files together have at most so many bytes.
     pub fn set_bytes_max(&self, bytes_max: usize) {
@@ -194,7 +200,9 @@ impl State {
     /// Whether this call is one that fails.
     pub(crate) fn fails(&mut self, rate: impl Fn(&Rates) -> u32) -> bool {
         let rate = rate(&self.rates);
-        rate > 0 && self.rng.below(10_000) < u64::from(rate)
+        let fails = rate > 0 && self.rng.below(10_000) < u64::from(rate);
+        self.failed_calls += u64::from(fails);
+        fails
     }
     /// Names in the folder are durable as they are.
     pub(crate) fn sync_names(&mut self) {
