@@ -1,5 +1,6 @@
 //! Names and numbers: streams, producers, sequences, offsets, epochs, tags and checks.
 
+pub use crate::limits::STREAM_NAME_BYTES_MAX;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use core::fmt;
@@ -7,9 +8,6 @@ use core::fmt;
 /// A stream's name: 1 to 200 bytes, `[A-Za-z0-9._~-]` segments joined by `/`, none of them `.` or `..`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamName(Arc<str>);
-
-/// The longest stream name, in bytes.
-pub const STREAM_NAME_BYTES_MAX: usize = 200;
 
 impl StreamName {
     /// Checks and keeps a name.

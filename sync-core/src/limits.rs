@@ -1,8 +1,11 @@
-//! Every maximum of the protocol, with its reason. Nothing else in the workspace invents one.
+//! Every maximum of the protocol, with its reason: what one side may notice of another. What only bounds a part's own
+//! memory or work stands there.
 
-/// The lowest and highest protocol version that this build speaks (PROTOCOL.md P6).
+/// The lowest and highest protocol version that this build speaks (P7).
 pub const VERSIONS: (u32, u32) = (1, 1);
 
+/// A stream's name (P1): it stands in each message.
+pub const STREAM_NAME_BYTES_MAX: usize = 200;
 /// Content of one event. A whole pasted image does not belong into an event; an import is split by change.
 pub const EVENT_BYTES_MAX: usize = 448 * 1024;
 /// One WebSocket message in either direction: the largest event, its run and a header.
@@ -29,6 +32,13 @@ pub const AUTHOR_BYTES_MAX: usize = 200;
 pub const TOKEN_BYTES_MAX: usize = 16 * 1024;
 /// Producers whose records a subscribe may ask for.
 pub const RECORDS_ASKED_MAX: usize = 1024;
+/// Producers whose records all subscriptions of a connection may ask for together (P19): the relay keeps their names.
+pub const RECORDS_PER_CONNECTION_MAX: usize = 16 * RECORDS_ASKED_MAX;
+/// Frames that may wait for the answer to a token (P19). A device has little to say before it is welcome.
+pub const HELD_FRAMES_MAX: usize = 16;
+/// What one connection may have asked of the store (P19): what a reader that was let in can bring at once, counted with what
+/// each event costs beside its content. A frame of small messages that together ask for more is no device's.
+pub const ASKED_BYTES_MAX: usize = UNANSWERED_BYTES_MAX + 2 * MESSAGE_BYTES_MAX;
 /// Runs of one `events` message, so that a small message cannot ask for much memory.
 pub const RUNS_MAX: usize = 16 * 1024;
 

@@ -32,13 +32,8 @@ use bytes::Bytes;
 use requests::{Asked, Purpose};
 use store::StoreError;
 
-/// Frames that may wait for the answer to a token.
-const HELD_FRAMES_MAX: usize = 16;
 /// What a request counts for while it is not answered, beside its events.
 const REQUEST_BYTES: usize = 1024;
-/// What may wait for the store: what a reader that was let in can bring at once, counted with what each event costs beside
-/// its content. A frame of small messages that together ask for more is no device's.
-const UNANSWERED_BYTES_LIMIT: usize = UNANSWERED_BYTES_MAX + 2 * MESSAGE_BYTES_MAX;
 
 /// What a relay tells every device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -226,7 +221,7 @@ impl Relay {
                     Err(_) => return self.close(CloseCode::Malformed),
                 },
             }
-            if self.unanswered_bytes > UNANSWERED_BYTES_LIMIT {
+            if self.unanswered_bytes > ASKED_BYTES_MAX {
                 return self.close(CloseCode::Limit);
             }
         }

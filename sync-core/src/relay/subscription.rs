@@ -20,8 +20,6 @@ use bytes::Bytes;
 
 /// Kept out of catch-up's reach, so that a keystroke finds room in the window beside it.
 const LIVE_BYTES: usize = 2 * FRAME_BYTES_TARGET;
-/// Records that all subscriptions of a connection may ask for together.
-const RECORDS_MAX: usize = 16 * RECORDS_ASKED_MAX;
 
 /// All that a connection follows.
 #[derive(Default)]
@@ -172,7 +170,7 @@ impl Relay {
         self.subscriptions.records -= asked_before.unwrap_or(0);
         let is_new = asked_before.is_none();
         let full = is_new && self.subscriptions.by_stream.len() as u64 >= self.config.limits.streams_max;
-        if full || self.subscriptions.records > RECORDS_MAX {
+        if full || self.subscriptions.records > RECORDS_PER_CONNECTION_MAX {
             return self.close(CloseCode::Limit);
         }
         if is_new {
