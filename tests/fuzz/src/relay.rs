@@ -27,7 +27,7 @@ const LARGE_BYTES: usize = 150_000;
 /// Outputs of an input beside one for each of its bytes: a turn for every stream, a request again, an alarm.
 const OUTPUTS_MAX: usize = 256;
 
-/// Refuses what ends with an `x`, for a reason.
+/// Refuses what ends with an exclamation mark, for a reason.
 struct RefuseSome;
 
 impl Validator for RefuseSome {

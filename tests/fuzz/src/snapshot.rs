@@ -9,8 +9,8 @@ use crate::memory::within;
 use crate::shell::Shell;
 use arbitrary::{Result, Unstructured};
 use bytes::Bytes;
-use sync_core::device::{Append, Input, Options};
-use sync_core::event::Kind;
+use sync_core::device::{Append, Input, Options, Page};
+use sync_core::event::{Event, Kind};
 use sync_core::ids::*;
 use sync_core::relay::store::{ResumeRequest, Snapshot};
 use sync_core::relay::{Answer, Request};
@@ -43,6 +43,7 @@ fn story(bytes: &mut Unstructured<'_>) -> Result<()> {
         let producer = *bytes.choose(&others)?;
         shell.write_elsewhere(&stream, producer, Bytes::from_static(b"event"));
     }
+    let had = shell.device.stream_state(&stream).map_or(Offset::ZERO, |state| state.cursor);
     let whole = put_snapshot(&mut shell, &stream, bytes)?;
     if bytes.arbitrary()? {
         shell.restart(bytes.arbitrary()?, Options { relay: true, wants_token: false });
@@ -57,7 +58,7 @@ fn story(bytes: &mut Unstructured<'_>) -> Result<()> {
     }
     shell.settle();
     if honest {
-        arrived(&mut shell, &stream, &whole);
+        arrived(&mut shell, &stream, had, &whole);
     }
     Ok(())
 }
@@ -145,8 +146,8 @@ fn disturb(shell: &mut Shell, bytes: &mut Unstructured<'_>) -> Result<bool> {
     Ok(honest)
 }
 
-/// A reader that begins at 0 gets the snapshot and what is behind it.
-fn arrived(shell: &mut Shell, stream: &StreamName, whole: &[u8]) {
+/// A reader that begins at 0 gets the snapshot, unless the device `had` all that is in it, and the log behind it.
+fn arrived(shell: &mut Shell, stream: &StreamName, had: Offset, whole: &[u8]) {
     shell.give(Input::Open { stream: stream.clone() });
     for _ in 0..4 {
         shell.settle();
@@ -156,12 +157,33 @@ fn arrived(shell: &mut Shell, stream: &StreamName, whole: &[u8]) {
     let head = shell.store.memory.events(stream).len() as u64;
     assert!(state.caught_up && state.cursor.0 == head, "the head is {head}: {state:?}");
     shell.pages.clear();
-    let bytes_max = usize::MAX;
-    shell.give(Input::Read { request: 1, stream: stream.clone(), after: Offset::ZERO, bytes_max });
-    shell.settle();
-    let mut pages = std::mem::take(&mut shell.pages);
-    let first = pages.pop().expect("it was asked for");
-    if let Some(snapshot) = &first.snapshot {
-        assert_eq!(snapshot, whole, "the snapshot is another");
+    let first = read(shell, stream, Offset::ZERO);
+    let floor = shell.store.snapshots[stream].offset;
+    match &first.snapshot {
+        Some(snapshot) => assert!(snapshot == whole && first.after == floor, "the snapshot is another: {first:?}"),
+        None => assert!(had >= floor && first.after == Offset::ZERO, "no snapshot for {had:?}, it ends at {floor:?}"),
     }
+    let mut expected = shell.store.memory.events(stream)[first.after.0 as usize..].to_vec().into_iter();
+    let mut page = first;
+    loop {
+        for event in &page.events {
+            let logged = expected.next().expect("no more than the log has");
+            let what = |event: &Event| (event.offset, event.id, event.tag, event.content.clone());
+            assert_eq!(what(event), what(&logged));
+        }
+        if !page.more {
+            break;
+        }
+        page = read(shell, stream, page.upto);
+    }
+    assert!(page.upto.0 == head && expected.next().is_none(), "the end is missing: {page:?}");
+}
+
+/// The page behind a position.
+fn read(shell: &mut Shell, stream: &StreamName, after: Offset) -> Page {
+    shell.give(Input::Read { request: 1, stream: stream.clone(), after, bytes_max: usize::MAX });
+    shell.settle();
+    let page = shell.pages.pop().expect("it was asked for");
+    assert!(shell.pages.is_empty(), "one page for one question");
+    page
 }
