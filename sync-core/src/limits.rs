@@ -20,7 +20,7 @@ pub const UNANSWERED_BYTES_MAX: usize = 256 * 1024;
 pub const PUBLISH_EVENTS_MAX: usize = 256;
 /// Streams that one connection may follow.
 pub const STREAMS_PER_CONNECTION_MAX: usize = 4096;
-/// Causes of one event: the newest (decisions on causes).
+/// Causes of one event (P18): the newest.
 pub const CAUSES_MAX: usize = 32;
 /// A refusal's code, for programs.
 pub const CODE_BYTES_MAX: usize = 64;

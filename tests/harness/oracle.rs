@@ -1,4 +1,4 @@
-//! The ground truth of a run, and the promises of design.md as questions about every state that the world is in.
+//! The ground truth of a run, and the promises of tests/README.md as questions about every state that the world is in.
 //!
 //! Nothing here asks a machine what it believes, but for what it tells pages: the log is read out of the store, the
 //! device's rows out of its disk, what a user sees through `Input::Read` and the notices.
@@ -13,7 +13,7 @@ use sync_core::ids::*;
 /// A promise that was broken, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Broken {
-    /// Which promise of design.md, section 2.
+    /// Which promise of tests/README.md.
     pub promise: u8,
     /// How.
     pub how: String,
