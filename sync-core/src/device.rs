@@ -46,9 +46,6 @@ use session::Session;
 use stream::{Held, Phase, Stream};
 use writing::Waiting;
 
-/// A link that was given up so often without progress is a broken relay's: the connection is dropped and backed off.
-const ASKS_MAX: u32 = 5;
-
 /// What a device is made with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Options {

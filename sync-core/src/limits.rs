@@ -56,5 +56,9 @@ pub const BACKOFF_MS_MAX: u64 = 30_000;
 pub const HELD_MS_MAX: u64 = 1_000;
 /// A healer's turn passes on when it has sent no heal for so long.
 pub const HEAL_TURN_MS_MAX: u64 = 5_000;
+/// A link that was given up so often without progress is a broken relay's: the connection is dropped and backed off.
+pub const ASKS_MAX: u32 = 5;
+/// A snapshot larger than this is refused: no device could show it.
+pub const SNAPSHOT_BYTES_MAX: u64 = 256 << 20;
 /// After this many resets in a row that healed nothing new, a stream fails with a clear error instead of looping.
 pub const RESETS_IN_A_ROW_MAX: u32 = 3;

@@ -7,6 +7,7 @@ use super::stream::{Link, Phase, Stream};
 use crate::digest;
 use crate::event::Event;
 use crate::ids::*;
+use crate::limits::SNAPSHOT_BYTES_MAX;
 use crate::relay::store::DEPENDS_ON_REJECTED;
 use crate::wire::{HealFate, SnapshotPart};
 use alloc::vec;
@@ -20,9 +21,6 @@ pub(super) enum Next {
     /// Give the link up and ask again.
     AskAgain,
 }
-
-/// A snapshot larger than this is refused: no device could show it.
-const SNAPSHOT_BYTES_MAX: u64 = 256 << 20;
 
 impl Stream {
     /// Applies the events of one batch up to `upto`: effect, cursor and the fate of own events in one transaction.
