@@ -7,11 +7,12 @@ import type { Random } from "./random.js";
 import type { World } from "./world.js";
 
 export interface Fault {
-  /** What it touches: two that touch the same do not happen at once. `network` and `browser` are one device's. */
+  /** What it touches: two that touch the same happen one after the other. `network` and `browser` are one device's. */
   readonly touches: readonly ("relay" | "disk" | "network" | "browser")[];
   /** How often it is drawn. */
   readonly weight: number;
-  run(world: World, device: Device, random: Random): Promise<void>;
+  /** Gives whether it happened: some have nothing to happen to just then. */
+  run(world: World, device: Device, random: Random): Promise<boolean>;
 }
 
 export const FAULTS: Readonly<Record<string, Fault>> = { ...RELAY_FAULTS, ...NETWORK_FAULTS, ...BROWSER_FAULTS };

@@ -44,9 +44,11 @@ export class Network {
     return network;
   }
 
-  /** Resets all connections. */
-  cut(): void {
-    for (const socket of this.#sockets) socket.resetAndDestroy();
+  /** Resets all connections. Gives how many ends there were. */
+  cut(): number {
+    const sockets = [...this.#sockets];
+    for (const socket of sockets) socket.resetAndDestroy();
+    return sockets.length;
   }
 
   /** From here on nobody gets through. */

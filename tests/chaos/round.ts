@@ -25,29 +25,29 @@ export interface Outcome extends Verdict {
 }
 
 /** Runs a round in a world that was just made. Throws if it does not come to its end; the world is ended by the caller. */
-export async function runRound(world: World, checkStop: () => void): Promise<Outcome> {
+export async function runRound(world: World): Promise<Outcome> {
   const { plan, relay } = world;
   await relay.start();
   world.log("the relay runs");
   for (const { name } of plan.devices) await world.addDevice(name);
   await Promise.all(world.devices.map((device, index) => world.switchOn(device, plan.devices[index]!.tabs)));
   world.log("everybody writes");
-  const faults = await doFaults(world, checkStop);
-  const healMs = await heal(world, checkStop);
-  checkStop();
+  const faults = await doFaults(world);
+  const healMs = await heal(world);
+  world.stop.throwIfAborted();
   const verdict = judge(world, await readStore(world), await readDisks(world));
   const problems = [...verdict.problems, ...world.site.problems, ...world.problems];
   return { ...verdict, problems, healMs, faults };
 }
 
 /** Lets the plan happen. Gives how often each fault did. */
-async function doFaults(world: World, checkStop: () => void): Promise<Record<string, number>> {
+async function doFaults(world: World): Promise<Record<string, number>> {
   const done: Record<string, number> = {};
   const start = world.now();
   const running: Promise<void>[] = [];
   for (const planned of world.plan.faults) {
     await sleep(Math.max(0, start + planned.at - world.now()));
-    checkStop();
+    world.stop.throwIfAborted();
     const fault = FAULTS[planned.name];
     const device = world.devices[planned.device];
     if (fault === undefined || device === undefined) throw new Error(`no fault ${planned.name}`);
@@ -55,18 +55,17 @@ async function doFaults(world: World, checkStop: () => void): Promise<Record<str
     const things = fault.touches.map((thing) => (isOfDevice(thing) ? `${thing} of ${device.name}` : thing));
     const what = fault.touches.some(isOfDevice) ? `${planned.name} ${device.name}` : planned.name;
     const happen = async (): Promise<void> => {
-      world.log(what);
       try {
-        await fault.run(world, device, new Random(planned.seed));
-        done[planned.name] = (done[planned.name] ?? 0) + 1;
-        world.log(`${what}: over`);
+        world.stop.throwIfAborted();
+        world.log(what);
+        const happened = await fault.run(world, device, new Random(planned.seed));
+        if (happened) done[planned.name] = (done[planned.name] ?? 0) + 1;
+        world.log(`${what}: ${happened ? "over" : "had nothing to happen to"}`);
       } catch (cause) {
         world.log(`${what}: ${String(cause)}`);
       }
     };
-    running.push(world.alone(things, happen).then((did) => {
-      if (!did) world.log(`${what}: left out, something else is being done there`);
-    }));
+    running.push(world.inTurn(things, happen));
   }
   await sleep(Math.max(0, start + world.plan.chaosMs - world.now()));
   await Promise.all(running);
@@ -74,7 +73,7 @@ async function doFaults(world: World, checkStop: () => void): Promise<Record<str
 }
 
 /** Ends all trouble, and waits until all pages show the same and everything is on the relay. Gives how long it took, in ms. */
-async function heal(world: World, checkStop: () => void): Promise<number> {
+async function heal(world: World): Promise<number> {
   world.log("the faults are over");
   world.everyMs = 0;
   for (const { network } of world.devices) network.heal();
@@ -92,7 +91,7 @@ async function heal(world: World, checkStop: () => void): Promise<number> {
   let said: string | null = null;
   for (const [device, page] of allPages(world)) if (world.plan.isImpatient) await device.ask(page, "chaos.connect()");
   for (;;) {
-    checkStop();
+    world.stop.throwIfAborted();
     const shown: [string, Shown][] = [];
     for (const [device, page] of allPages(world)) {
       const now = await device.ask<Shown>(page, "chaos.shown()");

@@ -15,6 +15,8 @@ import { World } from "./world.js";
 const TIMELINE_LINES = 60;
 /** A round that takes longer to heal, in ms, shows its timeline too. */
 const SLOW_MS = 12_000;
+/** Of so many rounds each fault that was drawn must have happened once, or what they say of it is nothing. */
+const ROUNDS_OF_ALL = 20;
 
 const { values } = parseArgs({
   options: { rounds: { type: "string" }, seed: { type: "string" }, minutes: { type: "string" }, faults: { type: "string" } },
@@ -26,23 +28,25 @@ const rounds = Number(values.rounds ?? (values.minutes === undefined ? 10 : Infi
 const firstSeed = values.seed === undefined ? Math.floor(Math.random() * 1_000_000) : Number(values.seed);
 const endAt = values.minutes === undefined ? Infinity : Date.now() + Number(values.minutes) * 60_000;
 
-let isStopping = false;
-for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => (isStopping = true));
-function checkStop(): void {
-  if (isStopping) throw new Error("stopped");
-}
+const stop = new AbortController();
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => stop.abort());
+
+const drawn = new Set<string>();
+const happened = new Set<string>();
 
 /** One round in a folder of its own. Gives whether it was green; then nothing is left of it. */
 async function round(folder: string, seed: number, site: Site, disk: Disk): Promise<boolean> {
   const plan = drawPlan(seed, only);
-  const world = new World(folder, plan, site, disk);
+  for (const { name } of plan.faults) drawn.add(name);
+  const world = new World(folder, plan, site, disk, stop.signal);
   const start = Date.now();
   let problems: readonly string[];
   let figures = "";
   let healMs = 0;
   try {
-    const outcome = await runRound(world, checkStop);
+    const outcome = await runRound(world);
     ({ problems, healMs } = outcome);
+    for (const name of Object.keys(outcome.faults)) happened.add(name);
     const list = (counts: Readonly<Record<string, number>>): string => Object.entries(counts).map(([name, count]) => `${name} ${count}`).join(", ") || "none";
     figures = `healed in ${(healMs / 1000).toFixed(1)} s; writes ${outcome.writes}, saved ${outcome.saved}, accepted ${outcome.accepted}, `
       + `rejected ${outcome.rejected}; excused: ${list(outcome.excused)}; faults: ${list(outcome.faults)}`;
@@ -51,7 +55,7 @@ async function round(folder: string, seed: number, site: Site, disk: Disk): Prom
   } finally {
     await world.end();
   }
-  if (isStopping) return true;
+  if (stop.signal.aborted) return true;
   const seconds = ((Date.now() - start) / 1000).toFixed(1);
   const devices = plan.devices.map(({ name, tabs }) => `${name}${tabs > 1 ? ` (${tabs} tabs)` : ""}`).join(", ");
   console.log(`seed ${seed}: ${problems.length === 0 ? "green" : "FAILED"}, ${seconds} s; ${devices}; ${figures}`);
@@ -77,9 +81,9 @@ async function main(): Promise<number> {
   console.log(`seeds from ${firstSeed} on${disk.isSmall ? "" : "; the relay's disk is never full: a small one needs Linux and root"}`);
   let [green, failed] = [0, 0];
   try {
-    for (let index = 0; index < rounds && Date.now() < endAt && !isStopping; index += 1) {
+    for (let index = 0; index < rounds && Date.now() < endAt && !stop.signal.aborted; index += 1) {
       const seed = firstSeed + index;
-      if (await round(join(folder, `round-${seed}`), seed, site, disk)) green += isStopping ? 0 : 1;
+      if (await round(join(folder, `round-${seed}`), seed, site, disk)) green += stop.signal.aborted ? 0 : 1;
       else failed += 1;
     }
   } finally {
@@ -87,8 +91,13 @@ async function main(): Promise<number> {
     disk.remove();
     if (failed === 0) rmSync(folder, { recursive: true, force: true });
   }
-  console.log(`${green} rounds green, ${failed} failed${isStopping ? ", stopped" : ""}`);
-  return isStopping ? 130 : failed === 0 ? 0 : 1;
+  console.log(`${green} rounds green, ${failed} failed${stop.signal.aborted ? ", stopped" : ""}`);
+  if (stop.signal.aborted) return 130;
+  const isExcused = (fault: string): boolean => fault === "disk-full" && !disk.isSmall;
+  const never = [...drawn].filter((fault) => !happened.has(fault) && !isExcused(fault));
+  const isBlind = green + failed >= ROUNDS_OF_ALL && never.length > 0;
+  if (isBlind) console.log(`drawn, and never happened: ${never.join(", ")}`);
+  return failed === 0 && !isBlind ? 0 : 1;
 }
 
 process.exitCode = await main();

@@ -45,6 +45,8 @@ export class World {
   readonly site: Site;
   readonly disk: Disk;
   readonly relay: Relay;
+  /** Somebody wants the run to stop: nothing that takes long may go on then. */
+  readonly stop: AbortSignal;
   readonly ledger: Ledger;
   readonly devices: Device[] = [];
   readonly losses: Loss[] = [];
@@ -54,16 +56,18 @@ export class World {
   /** 0 once the faults are over: nobody writes by itself any more. */
   everyMs: number;
   readonly #start = performance.now();
-  readonly #busy = new Set<string>();
+  /** The end of the last that was to be done to each thing. */
+  readonly #turns = new Map<string, Promise<void>>();
   readonly #startedAt = new Map<Device, number>();
   readonly #random: Random;
 
-  constructor(folder: string, plan: Plan, site: Site, disk: Disk) {
+  constructor(folder: string, plan: Plan, site: Site, disk: Disk, stop: AbortSignal) {
     mkdirSync(folder, { recursive: true });
     this.folder = folder;
     this.plan = plan;
     this.site = site;
     this.disk = disk;
+    this.stop = stop;
     this.everyMs = plan.everyMs;
     this.#random = new Random(plan.seed ^ 0x5eed);
     this.relay = new Relay(join(disk.folder, `round-${plan.seed}`), site.origin, (said) => this.log(`the relay said: ${said.trim()}`));
@@ -114,16 +118,11 @@ export class World {
     await device.kill();
   }
 
-  /** Runs `work` unless something else is being done to the same thing; then false. */
-  async alone(what: readonly string[], work: () => Promise<void>): Promise<boolean> {
-    if (what.some((thing) => this.#busy.has(thing))) return false;
-    for (const thing of what) this.#busy.add(thing);
-    try {
-      await work();
-    } finally {
-      for (const thing of what) this.#busy.delete(thing);
-    }
-    return true;
+  /** Runs `work`, which does not reject, once all that was to be done to the same things before is over. */
+  async inTurn(things: readonly string[], work: () => Promise<void>): Promise<void> {
+    const turn = Promise.all(things.map((thing) => this.#turns.get(thing))).then(work);
+    for (const thing of things) this.#turns.set(thing, turn);
+    await turn;
   }
 
   /** Copies the relay's store out of its small disk, for whoever looks into a failure. */

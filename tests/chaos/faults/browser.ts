@@ -18,6 +18,7 @@ export const BROWSER_FAULTS: Readonly<Record<string, Fault>> = {
       await world.kill(device);
       await sleep(random.between(0, 1000));
       await world.switchOn(device, random.between(1, 2));
+      return true;
     },
   },
   "browser-freeze": {
@@ -27,6 +28,7 @@ export const BROWSER_FAULTS: Readonly<Record<string, Fault>> = {
       device.signal("SIGSTOP");
       await sleep(random.between(100, 2500));
       device.signal("SIGCONT");
+      return true;
     },
   },
   /**
@@ -38,10 +40,11 @@ export const BROWSER_FAULTS: Readonly<Record<string, Fault>> = {
     weight: 3,
     async run(world, device, random) {
       const renderers = await device.renderers();
-      if (renderers.length === 0) return;
+      if (renderers.length === 0) return false;
       process.kill(random.pick(renderers), "SIGKILL");
       await reloadAll(world, device, random);
       if (device.pages.length === 0) await device.open(world.everyMs);
+      return true;
     },
   },
   "page-freeze": {
@@ -52,6 +55,7 @@ export const BROWSER_FAULTS: Readonly<Record<string, Fault>> = {
       await session.send("Page.setWebLifecycleState", { state: "frozen" });
       await sleep(random.between(200, 2500));
       await session.send("Page.setWebLifecycleState", { state: "active" });
+      return true;
     },
   },
   "page-reload": {
@@ -59,20 +63,26 @@ export const BROWSER_FAULTS: Readonly<Record<string, Fault>> = {
     weight: 2,
     async run(world, device, random) {
       await device.load(random.pick(device.pages), world.everyMs);
+      return true;
     },
   },
   "tab-open": {
     touches: ["browser"],
     weight: 1,
     async run(world, device) {
-      if (device.pages.length < TABS_MAX) await device.open(world.everyMs);
+      if (device.pages.length >= TABS_MAX) return false;
+      await device.open(world.everyMs);
+      return true;
     },
   },
   "tab-close": {
     touches: ["browser"],
     weight: 1,
-    async run(_, device, random) {
-      if (device.pages.length > 1) await random.pick(device.pages).close();
+    async run(world, device, random) {
+      const page = random.pick(device.pages);
+      if (device.pages.length === 1) await device.open(world.everyMs); // a browser without a tab would end
+      await page.close();
+      return true;
     },
   },
   "browser-offline": {
@@ -82,6 +92,7 @@ export const BROWSER_FAULTS: Readonly<Record<string, Fault>> = {
       await device.setOffline(true);
       await sleep(random.between(200, 2000));
       await device.setOffline(false);
+      return true;
     },
   },
   "clock-moved": {
@@ -90,6 +101,7 @@ export const BROWSER_FAULTS: Readonly<Record<string, Fault>> = {
     async run(_, device, random) {
       const ms = random.pick([-86_400_000, -5000, 0, 5000, 90_000, 86_400_000]);
       await device.ask(random.pick(device.pages), `chaos.shiftClock(${ms})`);
+      return true;
     },
   },
   "storage-full": {
@@ -101,6 +113,7 @@ export const BROWSER_FAULTS: Readonly<Record<string, Fault>> = {
       await session.send("Storage.overrideQuotaForOrigin", { origin, quotaSize: random.pick([0, 1000]) });
       await sleep(random.between(300, 2500));
       await session.send("Storage.overrideQuotaForOrigin", { origin });
+      return true;
     },
   },
   /** By somebody in the page: the engine is told and lets go. */
@@ -113,6 +126,7 @@ export const BROWSER_FAULTS: Readonly<Record<string, Fault>> = {
         await device.ask(random.pick(device.pages), request);
       });
       await reloadAll(world, device, random);
+      return true;
     },
   },
   /** By the browser, as "clear site data" does. */
@@ -125,6 +139,7 @@ export const BROWSER_FAULTS: Readonly<Record<string, Fault>> = {
         await session.send("Storage.clearDataForOrigin", { origin: world.site.origin, storageTypes: "all" });
       });
       await reloadAll(world, device, random);
+      return true;
     },
   },
   "profile-rolled-back": {
@@ -141,6 +156,7 @@ export const BROWSER_FAULTS: Readonly<Record<string, Fault>> = {
       await device.restoreProfile(copy);
       world.losses.push({ device: device.name, rule: "profile rolled back", from, to: world.now() });
       await world.switchOn(device, 1);
+      return true;
     },
   },
   "profile-cloned": {
@@ -148,10 +164,11 @@ export const BROWSER_FAULTS: Readonly<Record<string, Fault>> = {
     weight: 2,
     async run(world, device) {
       const name = `${device.name}-clone`;
-      if (world.devices.some((known) => known.name === name)) return;
+      if (world.devices.some((known) => known.name === name)) return false;
       await world.kill(device);
       const clone = await world.addDevice(name, device);
       await Promise.all([device, clone].map((each) => world.switchOn(each, 1)));
+      return true;
     },
   },
 };

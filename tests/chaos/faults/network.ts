@@ -9,7 +9,7 @@ export const NETWORK_FAULTS: Readonly<Record<string, Fault>> = {
     touches: ["network"],
     weight: 2,
     async run(_, { network }) {
-      network.cut();
+      return network.cut() > 0;
     },
   },
   "network-cut-in-frame": {
@@ -19,7 +19,9 @@ export const NETWORK_FAULTS: Readonly<Record<string, Fault>> = {
       const trouble = network.trouble[direction(random)];
       trouble.cutAfterBytes = random.between(1, 2000);
       await sleep(random.between(500, 1500));
+      const isCut = trouble.cutAfterBytes === null;
       trouble.cutAfterBytes = null;
+      return isCut;
     },
   },
   "network-down": {
@@ -29,6 +31,7 @@ export const NETWORK_FAULTS: Readonly<Record<string, Fault>> = {
       network.goDown();
       await sleep(random.between(200, 2500));
       network.heal();
+      return true;
     },
   },
   "network-delay": {
@@ -38,6 +41,7 @@ export const NETWORK_FAULTS: Readonly<Record<string, Fault>> = {
       network.trouble[direction(random)].delayMs = random.between(20, 400);
       await sleep(random.between(500, 2500));
       network.heal();
+      return true;
     },
   },
   "network-throttle": {
@@ -47,6 +51,7 @@ export const NETWORK_FAULTS: Readonly<Record<string, Fault>> = {
       network.trouble[direction(random)].bytesPerSecond = random.between(500, 8000);
       await sleep(random.between(500, 2500));
       network.heal();
+      return true;
     },
   },
   "network-half-open": {
@@ -58,6 +63,7 @@ export const NETWORK_FAULTS: Readonly<Record<string, Fault>> = {
       // Either the route comes back and brings what it held, or whoever stands in between forgot the connection.
       if (random.below(2) === 0) network.cut();
       network.heal();
+      return true;
     },
   },
 };

@@ -11,6 +11,7 @@ export const RELAY_FAULTS: Readonly<Record<string, Fault>> = {
       await relay.kill();
       await sleep(random.between(0, 1500));
       await relay.restart();
+      return true;
     },
   },
   "relay-stop": {
@@ -20,6 +21,7 @@ export const RELAY_FAULTS: Readonly<Record<string, Fault>> = {
       await relay.stop();
       await sleep(random.between(0, 1000));
       await relay.restart();
+      return true;
     },
   },
   "relay-freeze": {
@@ -29,6 +31,7 @@ export const RELAY_FAULTS: Readonly<Record<string, Fault>> = {
       relay.signal("SIGSTOP");
       await sleep(random.between(50, 2000));
       relay.signal("SIGCONT");
+      return true;
     },
   },
   /** Nobody makes a new epoch: that it is an older log must be noticed without. */
@@ -48,6 +51,7 @@ export const RELAY_FAULTS: Readonly<Record<string, Fault>> = {
       world.rollbacks.push({ from, to: world.now() });
       await sleep(random.between(0, 500));
       await relay.restart();
+      return true;
     },
   },
   "relay-lost": {
@@ -60,16 +64,18 @@ export const RELAY_FAULTS: Readonly<Record<string, Fault>> = {
       world.rollbacks.push({ from: 0, to: world.now() });
       await sleep(random.between(0, 500));
       await relay.restart();
+      return true;
     },
   },
   "disk-full": {
     touches: ["disk"],
     weight: 3,
     async run({ disk }, _, random) {
-      if (!disk.isSmall) return;
+      if (!disk.isSmall) return false;
       disk.fill();
       await sleep(random.between(300, 2500));
       disk.free();
+      return true;
     },
   },
 };
