@@ -4,6 +4,11 @@ import type { Fault } from "../faults.js";
 import type { Direction } from "../network.js";
 import type { Random } from "../random.js";
 
+/** Longer than either side takes silence for life: 60 s, after its own `alive` of every 20 s. */
+const LONG_SILENCE_MS = 70_000;
+/** One silence of so many is that long: its round takes a minute more. */
+const LONG_SILENCE_IN = 20;
+
 export const NETWORK_FAULTS: Readonly<Record<string, Fault>> = {
   "network-cut": {
     touches: ["network"],
@@ -57,9 +62,10 @@ export const NETWORK_FAULTS: Readonly<Record<string, Fault>> = {
   "network-half-open": {
     touches: ["network"],
     weight: 4,
-    async run(_, { network }, random) {
+    async run(world, { network }, random) {
       network.trouble[direction(random)].isSilent = true;
-      await sleep(random.between(200, 2500));
+      const ms = random.below(LONG_SILENCE_IN) === 0 ? LONG_SILENCE_MS : random.between(200, 2500);
+      await sleep(ms, undefined, { signal: world.stop });
       // Either the route comes back and brings what it held, or whoever stands in between forgot the connection.
       if (random.below(2) === 0) network.cut();
       network.heal();

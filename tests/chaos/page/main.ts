@@ -155,11 +155,16 @@ function shown(): Shown {
   };
 }
 
-let isWriting = writeEveryMs > 0;
+/** Twice what there is time for in most rounds; one with a long silence has no more to heal than others. */
+const WRITES_MAX = 200;
+let writesLeft = writeEveryMs > 0 ? WRITES_MAX : 0;
 
 function writeOn(): void {
-  if (!isWriting) return;
-  if (documents.every((document) => document.getSnapshot() !== undefined)) writeSomething();
+  if (writesLeft === 0) return;
+  if (documents.every((document) => document.getSnapshot() !== undefined)) {
+    writeSomething();
+    writesLeft -= 1;
+  }
   setTimeout(writeOn, writeEveryMs / 2 + below(writeEveryMs));
 }
 
@@ -174,7 +179,7 @@ const chaos = {
     return events;
   },
   stop() {
-    isWriting = false;
+    writesLeft = 0;
   },
   writeOnce() {
     for (const index of DOCUMENTS.keys()) change(index);
