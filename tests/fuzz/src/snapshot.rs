@@ -163,20 +163,15 @@ fn arrived(shell: &mut Shell, stream: &StreamName, had: Offset, whole: &[u8]) {
         Some(snapshot) => assert!(snapshot == whole && first.after == floor, "the snapshot is another: {first:?}"),
         None => assert!(had >= floor && first.after == Offset::ZERO, "no snapshot for {had:?}, it ends at {floor:?}"),
     }
-    let mut expected = shell.store.memory.events(stream)[first.after.0 as usize..].to_vec().into_iter();
-    let mut page = first;
-    loop {
-        for event in &page.events {
-            let logged = expected.next().expect("no more than the log has");
-            let what = |event: &Event| (event.offset, event.id, event.tag, event.content.clone());
-            assert_eq!(what(event), what(&logged));
-        }
-        if !page.more {
-            break;
-        }
+    let (behind, mut page) = (first.after.0 as usize, first);
+    let mut shown = std::mem::take(&mut page.events);
+    while page.more {
         page = read(shell, stream, page.upto);
+        shown.append(&mut page.events);
     }
-    assert!(page.upto.0 == head && expected.next().is_none(), "the end is missing: {page:?}");
+    let logged = &shell.store.memory.events(stream)[behind..];
+    let what = |event: &Event| (event.offset, event.id, event.tag, event.content.clone());
+    assert!(page.upto.0 == head && shown.iter().map(what).eq(logged.iter().map(what)), "{shown:?} is not {logged:?}");
 }
 
 /// The page behind a position.
