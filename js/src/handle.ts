@@ -12,8 +12,8 @@ export interface Handle {
   /** The full stream name. */
   readonly name: string;
   /**
-   * Resolves when there is something to show: at once from this device's log; else with the relay's first answer; with no
-   * network after at most 3 s, with the defaults. Opens the stream. Rejects only with `access-denied`,
+   * Resolves when there is something to show: at once from this device's log; else with the relay's first answer; with the
+   * defaults at once while there is no connection, and after at most 3 s of trying to connect. Opens the stream. Rejects only with `access-denied`,
    * `access-revoked`, `wrong-kind`, `outdated-app`, `engine-failed`, `closed`.
    */
   readonly ready: Promise<void>;

@@ -8,7 +8,7 @@ import { formatOffset } from "./offset.js";
 import { IDLE_STATUS, toSyncStatus, type Connection, type SyncStatus } from "./status.js";
 import { callAll, ValueStore, type Unsubscribe } from "./store.js";
 import { Feed } from "./stream/feed.js";
-import type { FeedHost } from "./stream/feed-host.js";
+import type { FeedHost, Reach } from "./stream/feed-host.js";
 import { withChecks } from "./stream/events.js";
 import { provideToken } from "./tokens.js";
 import { WeakCache } from "./weak-cache.js";
@@ -86,8 +86,17 @@ export class Session implements FeedHost, LinkTarget {
     return this.#phase.phase === "ended" ? this.#phase.error : null;
   }
 
-  get connected(): boolean {
-    return this.#engine?.connection.state === "connected";
+  get reach(): Reach {
+    switch (this.#engine?.connection.state) {
+      case "connected":
+        return "connected";
+      case undefined:
+      case "idle": // it dials as soon as a stream is open
+      case "connecting":
+        return "connecting";
+      default:
+        return "none";
+    }
   }
 
   get inMemory(): boolean {

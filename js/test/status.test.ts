@@ -1,6 +1,7 @@
 /** What a badge shows: where things are saved, readiness, flush. */
 import { expect, test, vi, afterEach } from "vitest";
 import { createClient, defineStream, defineView, event } from "../src/index.js";
+import type { EngineConnection } from "../src/engine/engine.js";
 import { json } from "./fake-engine.js";
 import { eventually, settle, turns, World } from "./world.js";
 
@@ -90,10 +91,39 @@ test("ready waits for the relay while it is connected, and shows nothing as if i
   release();
 });
 
-test("with no network, an unknown stream is ready after 3 s, and says that it is unknown", async () => {
+const lost = { code: "not-on-device", message: "", retryable: true };
+test.each<EngineConnection>([
+  { state: "offline" },
+  { state: "waiting", retryAt: 0, error: lost },
+  { state: "needs-auth", error: lost },
+  { state: "stopped", error: lost },
+])("while nobody would answer, an unknown stream is ready at once, and says that it is unknown: $state", async (connection) => {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] }); // whoever waits for a timer waits for ever
+  const world = new World();
+  world.prepare = (engine) => { engine.connection = connection; };
+  const orders = world.client().stream(Orders, "orders");
+  await orders.ready;
+  expect(orders.status.getSnapshot()).toMatchObject({ phase: "ready", exists: "unknown" });
+});
+
+test("a stream that waits for the relay is ready the moment the connection is given up", async () => {
   vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
   const world = new World();
-  world.prepare = (engine) => { engine.connection = { state: "offline" }; };
+  world.prepare = (engine) => { engine.connection = { state: "connecting" }; };
+  const orders = world.client().stream(Orders, "orders");
+  const release = orders.keepOpen();
+  await turns();
+  expect(orders.status.getSnapshot().phase).toBe("loading");
+  world.engine.connection = { state: "waiting", retryAt: 0, error: lost };
+  world.engine.tellStatus();
+  await orders.ready;
+  release();
+});
+
+test("while the device connects, an unknown stream is ready after 3 s, and says that it is unknown", async () => {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  const world = new World();
+  world.prepare = (engine) => { engine.connection = { state: "connecting" }; };
   const orders = world.client().stream(Orders, "orders");
   let isReady = false;
   const release = orders.keepOpen();

@@ -5,12 +5,14 @@ import type { SyncErrorInfo } from "../errors.js";
 import type { Write } from "../write.js";
 import type { Feed } from "./feed.js";
 
+/** How near the relay is: its answers are on their way, they may be in a moment, or nobody knows when. */
+export type Reach = "connected" | "connecting" | "none";
+
 /** A feed's way to the engine, and what it must know of the rest of the page. */
 export interface FeedHost {
   /** False: this device only, so there is nobody to wait for. */
   readonly hasRelay: boolean;
-  /** The relay is connected, so its answer is on its way. */
-  readonly connected: boolean;
+  readonly reach: Reach;
   /** Nothing here outlives the page: no write counts as saved on the device. */
   readonly inMemory: boolean;
   /** The host does not run (it waits, or broke and tries again): shown with every stream that is loading. */

@@ -16,7 +16,7 @@ import type { FeedHost } from "./feed-host.js";
 /** How long a stream stays open after its last user, in ms: a route change and back costs nothing. */
 const LINGER_MS = 30_000;
 
-/** How long an unknown stream may be "loading" with no connection, in ms; then it is shown as new. */
+/** How long an unknown stream may be "loading" while the device tries to connect, in ms; then it is shown as new. */
 const UNKNOWN_MS_MAX = 3000;
 
 /** One stream in one page. */
@@ -298,7 +298,8 @@ export class Feed {
     if (this.#local === "something" || this.pending.list.length > 0 || this.status.getSnapshot().phase === "ready") return "ready";
     // Nothing here. The relay's word decides; what it has must arrive first, else the app would show a flash of emptiness.
     if (!this.#host.hasRelay || this.#state?.exists === false || this.#state?.caughtUp === true) return "ready";
-    return this.#waitedForUnknown && !this.#host.connected ? "ready" : "loading";
+    if (this.#host.reach === "connecting") return this.#waitedForUnknown ? "ready" : "loading";
+    return this.#host.reach === "none" ? "ready" : "loading";
   }
 
   /** What this page has not saved is not known to the engine as this page's; all else follows from what is pending. */
@@ -310,7 +311,7 @@ export class Feed {
 
   #progress(before: StreamStatus): number | null {
     const state = this.#state;
-    if (state === null || state.caughtUp || state.head === null || state.head <= 0 || !this.#host.connected) return null;
+    if (state === null || state.caughtUp || state.head === null || state.head <= 0 || this.#host.reach !== "connected") return null;
     return Math.max(before.progress ?? 0, Math.min(1, state.cursor / state.head));
   }
 

@@ -43,7 +43,7 @@ export async function* readEvents<E extends AppEvent>(
       if (page.upto <= place && page.more) continue; // another log took the place of this one while the page was read
       if (page.upto <= place) {
         // The end of the local log. Offline, or with nothing left to come, that is the end.
-        if (place >= end || (!follow && (!session.connected || feed.state?.caughtUp === true))) break;
+        if (place >= end || (!follow && (session.reach !== "connected" || feed.state?.caughtUp === true))) break;
         await reach(session, feed, place + 1, signal, follow);
         if (!follow && feed.cursor <= place) break;
         continue;
@@ -72,14 +72,14 @@ export async function* readEvents<E extends AppEvent>(
 
 /** The head as this device knows it: the relay's, while connected. */
 function headNow(session: Session, feed: Feed): number {
-  return Math.max(feed.cursor, session.connected ? (feed.state?.head ?? 0) : 0);
+  return Math.max(feed.cursor, session.reach === "connected" ? (feed.state?.head ?? 0) : 0);
 }
 
 /** Waits until the local log goes that far, or (unless `follow`) until nothing more can come. */
 async function reach(session: Session, feed: Feed, offset: number, signal: AbortSignal | undefined, follow = false): Promise<void> {
   const test = (): boolean => {
     if (feed.failure !== null) throw feed.failure;
-    return feed.cursor >= offset || (!follow && (!session.connected || feed.state?.caughtUp === true));
+    return feed.cursor >= offset || (!follow && (session.reach !== "connected" || feed.state?.caughtUp === true));
   };
   await until({
     subscribe: (listener) => {
@@ -93,7 +93,7 @@ async function reach(session: Session, feed: Feed, offset: number, signal: Abort
 async function verify(session: Session, feed: Feed, { epoch, offset, check }: Place): Promise<void> {
   if (offset === 0) return;
   const page = await session.call("read", feed.name, offset - 1, 1);
-  if (page.epoch === epoch && page.upto < offset && !session.connected) {
+  if (page.epoch === epoch && page.upto < offset && session.reach !== "connected") {
     throw new SyncError("not-on-device", "this device does not have the log up to that offset, and there is no connection", { stream: feed.name });
   }
   let found = page.epoch === epoch ? checkAt(page, offset) : null;
