@@ -57,6 +57,8 @@ export class Session implements FeedHost, LinkTarget {
   #engine: EngineStatus | null = null;
   #lastWrite = 0;
   #unsavedChanges = 0;
+  /** Writes of this page that were saved since the engine last told its status, which counts them among the unsaved ones. */
+  #savedSince = 0;
   #outdated = false;
   #askedForPersistence: boolean;
 
@@ -301,6 +303,7 @@ export class Session implements FeedHost, LinkTarget {
   #onStatus(status: EngineStatus): void {
     const before = this.#engine;
     this.#engine = status;
+    this.#savedSince = 0;
     this.#update();
     if (before?.connection.state !== status.connection.state || before.storage.durability !== status.storage.durability) for (const feed of this.#open) feed.update();
     if (before?.rejected !== status.rejected) this.#target.onRejections();
@@ -308,9 +311,11 @@ export class Session implements FeedHost, LinkTarget {
 
   #onSaved(number: number, open: OpenWrite, id: string): void {
     this.#unsaved.delete(number);
+    this.#savedSince += 1;
     const key = writeKey(open.feed.name, id);
     this.#unanswered.set(key, open);
     this.#awaited.add(key);
+    this.#update(); // before who waits for the write looks at it
     open.write.markSaved(id);
     if (this.#askedForPersistence) return;
     this.#askedForPersistence = true; // worth asking now: there is something to lose
@@ -351,7 +356,8 @@ export class Session implements FeedHost, LinkTarget {
   }
 
   #update(): void {
-    const engine = this.#engine === null ? null : { ...this.#engine, pending: Math.max(this.#engine.pending, this.#awaited.size) };
+    const told = this.#engine;
+    const engine = told === null ? null : { ...told, pending: Math.max(told.pending, this.#awaited.size), unsaved: Math.max(0, told.unsaved - this.#savedSince) };
     const share = {
       unsaved: this.#unsaved.size + this.#unsavedChanges,
       outdated: this.#outdated || this.ended?.code === "outdated-app",

@@ -42,6 +42,7 @@ export class FakeEngine implements Engine {
   holding = false;
   device = "a";
   readonly #held: (() => void)[] = [];
+  #unsaved = 0;
   readonly #listener: (event: EngineEvent) => void;
 
   constructor(listener: (event: EngineEvent) => void) {
@@ -67,7 +68,7 @@ export class FakeEngine implements Engine {
       pending,
       rejected: this.refused.length,
       behind: [...this.streams_.values()].filter((stream) => stream.open && !stream.caughtUp).length,
-      unsaved: this.#held.length,
+      unsaved: this.#unsaved,
       storage: { durability: this.durability, usedBytes: null, quotaBytes: null, error: this.storageError },
     });
   }
@@ -172,6 +173,7 @@ export class FakeEngine implements Engine {
   append(write: number, stream: string, kind: EventKind, time: number, payload: Uint8Array, dependent: boolean): void {
     this.dependents.push(dependent);
     const save = (): void => {
+      this.#unsaved -= 1;
       if (this.failing !== null) {
         this.tell({ type: "failed", stream, write, code: this.failing, message: "no" });
         return;
@@ -183,6 +185,8 @@ export class FakeEngine implements Engine {
       this.tell({ type: "appended", stream, write, event });
       this.tellState(stream);
     };
+    this.#unsaved += 1;
+    this.tellStatus();
     if (this.holding) this.#held.push(save);
     else queueMicrotask(save);
   }

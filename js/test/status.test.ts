@@ -34,6 +34,24 @@ test("savedOn goes none, device, relay, and never says more than is true", async
   expect(said).toEqual(["none", "device", "relay"]);
 });
 
+test("what is saved is said to be, in the status too, by the time its write says so", async () => {
+  const world = new World();
+  const client = world.client();
+  client.status.subscribe(() => undefined);
+  const orders = client.stream(Orders, "orders");
+  const write = orders.append({ type: "closed" });
+  const seen = new Promise<string>((resolve) => write.subscribe(() => resolve(client.status.getSnapshot().savedOn)));
+  await write.saved;
+  expect(client.status.getSnapshot()).toMatchObject({ savedOn: "device", pending: 1 });
+  expect(orders.status.getSnapshot().savedOn).toBe("device");
+  expect(await seen).toBe("device");
+  const [first, second] = [orders.append({ type: "closed" }), orders.append({ type: "closed" })];
+  await first.saved;
+  expect(client.status.getSnapshot().savedOn).toBe("none"); // the second is not
+  await second.saved;
+  expect(client.status.getSnapshot().savedOn).toBe("device");
+});
+
 test("in memory, nothing waiting for the relay counts as saved", async () => {
   const world = new World();
   world.prepare = (engine) => { engine.durability = "memory"; };
