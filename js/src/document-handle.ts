@@ -168,7 +168,7 @@ export class DocumentHandleImpl<T extends object> extends FeedHandle implements 
     if (this.#open !== null && this.#open.message !== message) this.closeChange();
     this.#origin = "local";
     const step = guarded(() => run(this.opened()), this.name) as Step<T> | null;
-    if (step === null) return emptyWrite();
+    if (step === null) return emptyWrite(this.#lastWrite());
     if (this.#open === null) {
       this.#open = { write: new Write(() => this.closeChange()), message };
       this.feed.countUnsaved(1);
@@ -187,7 +187,7 @@ export class DocumentHandleImpl<T extends object> extends FeedHandle implements 
     this.#open = null;
     try {
       const commit = this.#state.commit({ time: Date.now(), ...(open.message === undefined ? {} : { message: open.message }) });
-      if (commit === null) return open.write.markEmpty();
+      if (commit === null) return open.write.markEmpty(this.#lastWrite());
       this.#send(commit, open.write);
     } catch (cause) {
       open.write.markFailed(toSyncError(cause, this.name));
@@ -475,6 +475,11 @@ export class DocumentHandleImpl<T extends object> extends FeedHandle implements 
     this.#shown.set(state.snapshot);
   }
 
+  /** The last write to this stream that the relay has not answered, as far as this page knows. */
+  #lastWrite(): Write | null {
+    return this.#open?.write ?? this.#queue.last ?? this.feed.lastWrite();
+  }
+
   /** Sends a commit: the deterministic first changes that the log lacks, then the change itself. */
   #send(commit: Commit, write: Write): void {
     this.#queue.push([...commit.first.map(({ bytes }) => ({ bytes, write: new Write() })), { bytes: commit.bytes, write }]);
@@ -522,7 +527,7 @@ export class DocumentHandleImpl<T extends object> extends FeedHandle implements 
       const again = state.retry(edits);
       const commit = again === null ? null : state.commit({ time: Date.now() });
       if (again === null || commit === null) {
-        write.markEmpty();
+        write.markEmpty(this.#lastWrite());
         continue;
       }
       this.#send(commit, write.getSnapshot().stage === "unsaved" ? write : new Write());
@@ -535,7 +540,7 @@ export class DocumentHandleImpl<T extends object> extends FeedHandle implements 
     this.opened();
     this.closeChange();
     const { step, changes } = this.opened().import(payloads);
-    if (changes.length === 0) return write.markEmpty();
+    if (changes.length === 0) return write.markEmpty(this.#lastWrite());
     this.#queue.push(changes.map(({ bytes }, index) => ({ bytes, write: index === changes.length - 1 ? write : new Write() })));
     this.#tell(step, step.before, "local");
   }
@@ -545,7 +550,7 @@ export class DocumentHandleImpl<T extends object> extends FeedHandle implements 
     this.closeChange();
     const options = { time: Date.now(), ...(message === undefined ? {} : { message }) };
     const made = guarded(() => this.opened().changeAt(heads, edit, options), this.name);
-    if (made === null) return emptyWrite();
+    if (made === null) return emptyWrite(this.#lastWrite());
     const write = new Write();
     this.#send(made.commit, write);
     this.#tell(made.step, made.step.before, "local");

@@ -47,6 +47,11 @@ export class ChangeQueue {
     this.#next(this.#queue.length - changes.length);
   }
 
+  /** The last change that is not handed over. */
+  get last(): Write | null {
+    return this.#queue.at(-1)?.write ?? null;
+  }
+
   /** Hands over everything: the page may end before anything is answered. */
   flush(): void {
     if (this.#trouble === null) this.#handOver(this.#queue.length);

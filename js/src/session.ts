@@ -12,7 +12,7 @@ import type { FeedHost, Reach } from "./stream/feed-host.js";
 import { withChecks } from "./stream/events.js";
 import { provideToken } from "./tokens.js";
 import { WeakCache } from "./weak-cache.js";
-import { rejectionError, type Write } from "./write.js";
+import { rejectionError, Write } from "./write.js";
 import type { ClientOptions } from "./client.js";
 
 /** A write on its way: to the engine (by number) or to the relay (by id). */
@@ -42,7 +42,7 @@ export class Session implements FeedHost, LinkTarget {
   /** Those that must stay. */
   readonly #open = new Set<Feed>();
   readonly #unsaved = new Map<number, OpenWrite>();
-  /** By {@link writeKey}: saved, and the relay's place for it not seen yet. */
+  /** By {@link writeKey}: saved, and the relay's place for it not seen yet. Those of other pages too, if somebody waits for them. */
   readonly #unanswered = new Map<string, OpenWrite>();
   /** Writes of this page that are saved and unanswered, by {@link writeKey}: the engine's own count may be a message behind. */
   readonly #awaited = new Set<string>();
@@ -167,6 +167,16 @@ export class Session implements FeedHost, LinkTarget {
     this.#unsaved.set(this.#lastWrite, { write, feed });
     this.say({ type: "append", write: this.#lastWrite, stream: feed.name, kind, time, payload, dependent });
     this.#update();
+  }
+
+  writeOf(feed: Feed, id: string): Write {
+    const key = writeKey(feed.name, id);
+    const known = this.#unanswered.get(key);
+    if (known !== undefined) return known.write;
+    const write = new Write();
+    write.markSaved(id);
+    this.#unanswered.set(key, { write, feed });
+    return write;
   }
 
   seen(stream: string, epoch: string, id: string, offset: number, check: string): void {

@@ -26,6 +26,7 @@ export interface WriteHandle extends Store<WriteState> {
   /**
    * Settles when the relay has answered: offline that may be days, so do not block a user interface on it.
    * Rejects with `rejected` (see `error.rejection`), `access-denied`, `access-revoked`, `too-large`, or as `saved`.
+   * Empty: `null`, once what was written to the stream before it is answered; rejects as the last of that does.
    */
   readonly accepted: Promise<EventId | null>;
 }
@@ -33,7 +34,7 @@ export interface WriteHandle extends Store<WriteState> {
 /** A promise with its ends outside. Marked as handled: an app that ignores it sees no unhandled rejection. */
 class Deferred<T> {
   readonly promise: Promise<T>;
-  resolve!: (value: T) => void;
+  resolve!: (value: T | Promise<T>) => void;
   reject!: (error: SyncError) => void;
 
   constructor() {
@@ -105,11 +106,11 @@ export class Write implements WriteHandle {
     this.#state.set({ stage: "failed", error });
   }
 
-  /** It changed nothing, so there is no event. */
-  markEmpty(): void {
+  /** It changed nothing, so there is no event; `last`: the stream's last write before it, unless that is answered. */
+  markEmpty(last: WriteHandle | null): void {
     if (this.getSnapshot().stage !== "unsaved") return;
     this.#saved.resolve(null);
-    this.#accepted.resolve(null);
+    this.#accepted.resolve(last === null ? null : last.accepted.then(() => null));
     this.#state.set({ stage: "empty" });
   }
 
@@ -117,7 +118,7 @@ export class Write implements WriteHandle {
   follow(other: WriteHandle): void {
     const copy = (): void => {
       const state = other.getSnapshot();
-      if (state.stage === "empty") return this.markEmpty();
+      if (state.stage === "empty") return this.markEmpty(other);
       if (state.stage === "failed") return this.markFailed(state.error);
       if (state.stage === "unsaved") return;
       this.markSaved(state.id);
@@ -136,10 +137,10 @@ export class Write implements WriteHandle {
   }
 }
 
-/** A write that changed nothing. */
-export function emptyWrite(): Write {
+/** A write that changed nothing; `last` as for {@link Write.markEmpty}. */
+export function emptyWrite(last: WriteHandle | null): Write {
   const write = new Write();
-  write.markEmpty();
+  write.markEmpty(last);
   return write;
 }
 

@@ -1,7 +1,7 @@
 /** The handle of a document: what it makes one event of, what it shows when, and what it does with refusals. */
 import { beforeEach, expect, test, vi } from "vitest";
 import { defineDocument, defineStream, event } from "../src/index.js";
-import type { ChangeRejection, Origin, StandardSchema } from "../src/index.js";
+import type { ChangeRejection, Origin, StandardSchema, SyncError, WriteHandle } from "../src/index.js";
 import { foreignChange, hashOf, layer } from "./fake-document.js";
 import { json } from "./fake-engine.js";
 import { eventually, settle, turns, World } from "./world.js";
@@ -54,6 +54,32 @@ test("changes show at once, and those of one frame are one event with one write"
   world.engine.confirm("n1");
   await two.accepted;
   await eventually(() => note.status.getSnapshot().savedOn === "relay");
+});
+
+test("what changed nothing is accepted when what was written before it is", async () => {
+  const world = new World();
+  const { note } = await openNote(world, "empty");
+  const nothing = (): WriteHandle => note.change(() => undefined);
+  expect(await nothing().accepted).toBeNull();
+  const answered: string[] = [];
+  const follow = (name: string, { accepted }: WriteHandle): void => void accepted.then((id) => answered.push(`${name} ${id}`), ({ code }: SyncError) => answered.push(`${name} ${code}`));
+  const write = note.change((d) => { d.title = "a"; });
+  follow("open", nothing());
+  await write.saved;
+  follow("saved", nothing());
+  const { note: other } = await openNote(world, "empty");
+  await eventually(() => other.getSnapshot()?.title === "a");
+  follow("another tab's", other.change(() => undefined));
+  await settle();
+  expect(answered).toEqual([]);
+  world.engine.confirm("empty");
+  await eventually(() => answered.length === 3);
+  expect(answered).toEqual(["open null", "saved null", "another tab's null"]);
+  await note.change((d) => { d.title = "b"; }).saved;
+  follow("refused", nothing());
+  world.engine.refuse("empty", "no", "");
+  await eventually(() => answered.length === 4);
+  expect(answered[3]).toBe("refused rejected");
 });
 
 test("on its way to the relay a change is never said to be safer than it is, not even for a moment", async () => {

@@ -21,6 +21,8 @@ export interface FeedHost {
   call<M extends keyof HostCalls>(method: M, ...args: HostCalls[M]["args"]): Promise<HostCalls[M]["result"]>;
   /** Sends a write to the engine and follows its fate. */
   append(feed: Feed, write: Write, kind: EventKind, time: number, payload: Uint8Array, dependent: boolean): void;
+  /** The fate of an event that another page wrote, or this one before it was loaded. */
+  writeOf(feed: Feed, id: string): Write;
   /** A write of this page was seen in the log. */
   seen(stream: string, epoch: string, id: string, offset: number, check: string): void;
   /** The feed stays in memory from here on, whoever forgets it. */

@@ -129,6 +129,13 @@ export class Feed {
     this.update();
   }
 
+  /** The last write that has not been seen in the log, this page's or not. */
+  lastWrite(): Write | null {
+    const last = this.pending.list.at(-1);
+    if (last === undefined) return null;
+    return last.write ?? this.#host.writeOf(this, last.id!); // only this page's own are without an id
+  }
+
   /** Refused or failed at a place that the engine does not count: a document's changes that are in memory only. */
   countUnsaved(by: number): void {
     this.#unsavedElsewhere += by;
