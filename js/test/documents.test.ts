@@ -335,22 +335,22 @@ test("a document is written under the page's leased actor once the relay agrees 
   const world = new World();
   layer.actors.length = 0;
   const { client, note } = await openNote(world, "lease");
-  await settle();
+  await eventually(() => layer.actors.length === 1);
   expect(layer.actors).toEqual([leased("a", 0)]); // `openNote` lets the relay answer
   const other = client.document(defineDocument<Note>({ defaults: { title: "", body: "" } }), "lease");
   await other.ready;
-  await settle();
+  await turns();
   expect(layer.actors).toHaveLength(1); // two documents of one page would meet in their numbers
   const tab = world.client();
   await tab.document(Note, "lease").ready;
-  await settle();
+  await eventually(() => layer.actors.length > 1);
   expect(layer.actors).toEqual([leased("a", 0), leased("a", 1)]);
   world.engine.at("lease").caughtUp = false; // the connection is gone
   world.engine.tellState("lease");
   const write = note.change((d) => { d.title = "open"; });
   world.engine.device = "f";
   world.engine.answer("lease", true);
-  await settle();
+  await eventually(() => layer.actors.length === 4);
   expect(layer.actors.slice(2).sort()).toEqual([leased("f", 0), leased("f", 1)]);
   await write.saved; // the open change was closed for it
 });
@@ -360,7 +360,7 @@ test("a document is not leased an actor before the relay has answered", async ()
   layer.actors.length = 0;
   world.prepare = (engine) => engine.at("alone").log.push({ id: "b:1", offset: 1, kind: 2, time: 0, author: null, payload: foreignChange({ title: "t" }), causes: {} });
   await world.client().document(Note, "alone").ready;
-  await settle();
+  await turns();
   expect(layer.actors).toEqual([]);
 });
 

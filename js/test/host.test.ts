@@ -170,8 +170,10 @@ test("a token function that throws is asked again; null means signed out; a plai
   });
   client.status.subscribe(() => undefined);
   await eventually(() => world.engine !== undefined);
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
   world.engine.tell({ type: "needs-token", refused: false });
-  await new Promise((resolve) => setTimeout(resolve, 1100));
+  await eventually(() => attempts === 1);
+  await vi.advanceTimersByTimeAsync(1000);
   await eventually(() => world.engine.tokens.length === 1);
   expect(world.engine.tokens).toEqual([null]);
   expect(log.join()).toContain("the token function failed");
@@ -287,10 +289,11 @@ test("each living page has an Automerge actor of its own; that of one which vani
   };
   const [first, second] = [await open("first"), await open("second")];
   expect(first).not.toBe(second);
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
   die.get("first")!();
-  await settle();
+  await eventually(() => vi.getTimerCount() === 1); // its number rests
   expect([first, second]).not.toContain(await open("third"));
-  await settle(2100);
+  await vi.advanceTimersByTimeAsync(2000);
   expect(await open("fourth")).toBe(first);
 });
 
@@ -344,11 +347,12 @@ test("an engine that is tried again is told from a host that waits for another t
     if (broken) throw { code: "engine-failed", message: "no memory" };
     return start(options, listener);
   };
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
   const client = world.client();
   client.status.subscribe(() => undefined);
   await eventually(() => client.status.getSnapshot().connection.state === "waiting");
   expect(client.status.getSnapshot().connection).toMatchObject({ waitsFor: "engine" });
   broken = false;
-  await settle(1100);
-  expect(client.status.getSnapshot().connection.state).toBe("connected");
+  await vi.advanceTimersByTimeAsync(1000);
+  await eventually(() => client.status.getSnapshot().connection.state === "connected");
 });

@@ -120,10 +120,13 @@ export async function turns(count = 20): Promise<void> {
   }
 }
 
+/** The real one, also where a test has taken the clock. */
+const later = setTimeout;
+
 /** Tries until it is true; fails the test after a second. */
 export async function eventually(test: () => boolean, what = "it never became true"): Promise<void> {
   for (const end = Date.now() + 1000; !test(); ) {
     if (Date.now() > end) throw new Error(what);
-    await new Promise((resolve) => setTimeout(resolve, 2));
+    await new Promise((resolve) => later(resolve, 2));
   }
 }
