@@ -53,7 +53,7 @@ extern "C" {
 /// How long `stop` waits for what was handed in to be saved.
 const SAVE_MS_MAX: u64 = 5_000;
 
-/// A running engine: one for each (origin, database, user, relay). Its host holds the Web Lock of that name.
+/// A running engine: one for each (origin, database, user), whatever its relay; its host holds the Web Lock of that name.
 #[wasm_bindgen]
 pub struct Engine {
     driver: Rc<Driver>,

@@ -13,7 +13,10 @@ export const PROTOCOL_VERSION = 2;
 /** How many bytes of `applied` a page may have unconfirmed before the host only tells it to read. */
 export const PAGE_WINDOW_BYTES = 1024 * 1024;
 
-/** The name of the lock that one engine holds: that of the local data, which has one writer whatever the relay. */
+/**
+ * The name of the lock that one engine holds. The relay is no part of it: the local data is that of (origin, database,
+ * user), and with two addresses of a relay, as when an app is moved to another one, it must still have one writer.
+ */
 export function engineLockName({ database, user }: EngineOptions): string {
   return nameOf([database, user ?? ""]);
 }
