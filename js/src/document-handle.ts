@@ -7,7 +7,7 @@ import { ChangeQueue, type QueuedChange } from "./document-queue.js";
 import { openText, type TextHandle } from "./document-text.js";
 import type { ChangeOptions, Conflict, DocumentChange, DocumentHandle, DocumentHistory, Origin } from "./document-types.js";
 import type { DocumentState } from "./document/index.js";
-import type { Commit, Dropped, Patch, Path, RemoteStep, Snapshot, Step, TextPath } from "./document/types.js";
+import type { Commit, CommitOptions, Dropped, Patch, Path, RemoteStep, Snapshot, Step, TextPath } from "./document/types.js";
 import { DocumentError } from "./document/values.js";
 import type { EngineLogEvent } from "./engine/engine.js";
 import { SyncError, toSyncError } from "./errors.js";
@@ -101,7 +101,7 @@ export class DocumentHandleImpl<T extends object> extends FeedHandle implements 
   readonly change = (edit: (draft: T) => void, options: ChangeOptions = {}): WriteHandle => {
     const { schema } = this.#definition;
     const validate = schema === null ? {} : { validate: (next: unknown) => refuseInvalid(schemaProblem(schema, next), this.name) };
-    return this.edit((state) => state.change(edit, validate), options);
+    return this.edit((state, stamp) => state.change(edit, { ...validate, ...stamp }), options);
   };
 
   readonly onChange = (listener: (change: DocumentChange<T>) => void): Unsubscribe => {
@@ -163,11 +163,11 @@ export class DocumentHandleImpl<T extends object> extends FeedHandle implements 
   }
 
   /** Runs one local edit. What it changed joins the open change of this frame, if that has the same message. */
-  edit(run: (state: DocumentState<T>) => Step<unknown> | null, { message }: ChangeOptions): WriteHandle {
+  edit(run: (state: DocumentState<T>, stamp: CommitOptions) => Step<unknown> | null, { message }: ChangeOptions): WriteHandle {
     this.opened();
     if (this.#open !== null && this.#open.message !== message) this.closeChange();
     this.#origin = "local";
-    const step = guarded(() => run(this.opened()), this.name) as Step<T> | null;
+    const step = guarded(() => run(this.opened(), stampOf(message)), this.name) as Step<T> | null;
     if (step === null) return emptyWrite(this.#lastWrite());
     if (this.#open === null) {
       this.#open = { write: new Write(() => this.closeChange()), message };
@@ -186,7 +186,7 @@ export class DocumentHandleImpl<T extends object> extends FeedHandle implements 
     if (open === null || this.#state === null) return;
     this.#open = null;
     try {
-      const commit = this.#state.commit({ time: Date.now(), ...(open.message === undefined ? {} : { message: open.message }) });
+      const commit = this.#state.commit(stampOf(open.message));
       if (commit === null) return open.write.markEmpty(this.#lastWrite());
       this.#send(commit, open.write);
     } catch (cause) {
@@ -199,8 +199,8 @@ export class DocumentHandleImpl<T extends object> extends FeedHandle implements 
   /** Makes refused edits again on the document as it is now. Null: their places are gone. */
   retry(patches: readonly Patch[]): WriteHandle | null {
     let changed = true;
-    const write = this.edit((state) => {
-      const step = state.retry(patches);
+    const write = this.edit((state, stamp) => {
+      const step = state.retry(patches, stamp);
       changed = step !== null;
       return step;
     }, {});
@@ -480,7 +480,7 @@ export class DocumentHandleImpl<T extends object> extends FeedHandle implements 
     return this.#open?.write ?? this.#queue.last ?? this.feed.lastWrite();
   }
 
-  /** Sends a commit: the deterministic first changes that the log lacks, then the change itself. */
+  /** Sends a commit: what goes before it, then the change itself. */
   #send(commit: Commit, write: Write): void {
     this.#queue.push([...commit.first.map(({ bytes }) => ({ bytes, write: new Write() })), { bytes: commit.bytes, write }]);
   }
@@ -524,8 +524,8 @@ export class DocumentHandleImpl<T extends object> extends FeedHandle implements 
       const hash = state.inspect(bytes)?.hash;
       const edits = dropped.find((change) => change.hash === hash)?.patches ?? [];
       this.#origin = "local";
-      const again = state.retry(edits);
-      const commit = again === null ? null : state.commit({ time: Date.now() });
+      const again = state.retry(edits, stampOf(undefined));
+      const commit = again === null ? null : state.commit(stampOf(undefined));
       if (again === null || commit === null) {
         write.markEmpty(this.#lastWrite());
         continue;
@@ -548,14 +548,18 @@ export class DocumentHandleImpl<T extends object> extends FeedHandle implements 
   #commitAt(heads: Parameters<DocumentHistory<T>["changeAt"]>[0], edit: (draft: T) => void, { message }: ChangeOptions): WriteHandle {
     this.opened();
     this.closeChange();
-    const options = { time: Date.now(), ...(message === undefined ? {} : { message }) };
-    const made = guarded(() => this.opened().changeAt(heads, edit, options), this.name);
+    const made = guarded(() => this.opened().changeAt(heads, edit, stampOf(message)), this.name);
     if (made === null) return emptyWrite(this.#lastWrite());
     const write = new Write();
     this.#send(made.commit, write);
     this.#tell(made.step, made.step.before, "local");
     return write;
   }
+}
+
+/** What is written on a change that is made now. */
+function stampOf(message: string | undefined): CommitOptions {
+  return { time: Date.now(), ...(message === undefined ? {} : { message }) };
 }
 
 /** Errors of the document layer become the package's; all others are the app's own and pass. */

@@ -22,7 +22,7 @@ export function openText<T extends object>(document: DocumentHandleImpl<T>, path
   const text = document.look((state) => state.text(path));
   return {
     ...derived(document, () => text.value),
-    splice: (splices, options = {}) => document.edit(() => text.splice(splices), options),
+    splice: (splices, options = {}) => document.edit((_state, stamp) => text.splice(splices, stamp), options),
     onSplice: (listener) => text.onSplice((splices) => listener(splices, document.origin)),
     cursorAt: (index) => document.look(() => text.cursorAt(index)),
     indexOf: (cursor) => document.look(() => text.indexOf(cursor)),

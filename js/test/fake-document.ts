@@ -125,7 +125,7 @@ export class DocumentState<T extends object> {
     return { before, after: this.snapshot, patches: [], dropped };
   }
 
-  retry(patches: readonly Patch[]): Step<T> | null {
+  retry(patches: readonly Patch[], _options: Partial<CommitOptions> = {}): Step<T> | null {
     return this.change((draft) => {
       for (const patch of patches) if (patch.action === "put") (draft as Record<string, unknown>)[String(patch.path[0])] = patch.value;
     });

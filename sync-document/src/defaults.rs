@@ -9,7 +9,9 @@
 //!   own content. A default that a newer build brings is one more such change: it shows where nobody set the key.
 
 use crate::error::DocumentError;
+use crate::limits::WHOLE_EDIT_BYTES_MAX;
 use crate::recorder::{NewValue, Operation, Recording, Target};
+use crate::size::check_size;
 use crate::value::Value;
 use automerge::transaction::{CommitOptions, Transactable};
 use automerge::{ActorId, AutoCommit, Change, Prop, ROOT, TextEncoding};
@@ -49,6 +51,7 @@ fn default_change(key: &str, value: &Value) -> Result<Change, DocumentError> {
     let mut operations = Vec::new();
     let mut made = 0;
     put(&mut operations, &mut made, Target::Object(ROOT), Place::Key(key.to_owned()), value);
+    check_size(&operations, WHOLE_EDIT_BYTES_MAX)?;
     let mut draft = scratch(&FIRST_ACTOR);
     Recording::new(&mut draft, false).run(&operations)?;
     let hash = close(&mut draft)?.hash();

@@ -37,6 +37,10 @@ pub struct Document {
     pub(crate) spoilt: BTreeSet<ActorId>,
     /// What the open change was recorded from, to do it again when a later edit of it fails.
     pub(crate) recorded: Vec<Vec<Operation>>,
+    /// What it takes, about.
+    pub(crate) open_bytes: usize,
+    /// What was cut off it.
+    pub(crate) parts: Vec<Change>,
     /// Which list or text an element is in.
     pub(crate) elements: Elements,
     /// False after a replayed change came out with another hash: from then on only batches.
@@ -91,6 +95,8 @@ impl Document {
             left_out: BTreeSet::new(),
             spoilt: BTreeSet::new(),
             recorded: Vec::new(),
+            open_bytes: 0,
+            parts: Vec::new(),
             elements: Elements::default(),
             replays: true,
         };

@@ -37,6 +37,7 @@ mod history;
 mod patch;
 mod recorder;
 mod replay;
+mod size;
 mod text_diff;
 mod value;
 

@@ -1,8 +1,31 @@
 //! Every maximum of a document, with its reason.
 
-/// Operations of one change. A change of a page is one frame's input; a paste of a long book is about a million
-/// characters, which is over any relay's limit for an event anyway.
+/// Operations of a change that is read, and of an edit. A change is an event, of at most 448 KiB, in which an operation
+/// takes a byte or so.
 pub const CHANGE_OPERATIONS_MAX: usize = 500_000;
+
+/// Bytes of a change that is made here, as far as they can be told before it is made: what is more becomes several. An
+/// event holds 448 KiB; the rest is room for what the estimate leaves out.
+pub const CHANGE_BYTES_MAX: usize = 320 << 10;
+
+/// Bytes of one value, key included: an operation cannot be split, and must fit into an event beside a change's header.
+pub const VALUE_BYTES_MAX: usize = 440 << 10;
+
+/// Bytes that one edit inserts. A long book is a million characters and takes a page two or three seconds; what is much
+/// more would block it for longer than anybody waits, and is refused before any of it is done.
+pub const EDIT_BYTES_MAX: usize = 4 << 20;
+
+/// As [`EDIT_BYTES_MAX`], where the edit must be one change.
+pub const WHOLE_EDIT_BYTES_MAX: usize = 2 * VALUE_BYTES_MAX;
+
+/// An operation in a change, beside the bytes of its key and value: 14 columns, most of them compressed.
+pub const OPERATION_BYTES: usize = 48;
+
+/// A deleted character in a change, at worst: its id, twice.
+pub const DELETION_BYTES: usize = 16;
+
+/// Texts are inserted and deleted in pieces of so many bytes or UTF-16 units, between which a change may end.
+pub const TEXT_PIECE_MAX: usize = 16 << 10;
 
 /// Bytes of an Automerge file, as it is and with its columns inflated. What is larger does not open in a page anyway.
 pub const FILE_BYTES_MAX: usize = 64 << 20;

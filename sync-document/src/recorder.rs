@@ -1,12 +1,17 @@
 //! The recorder: operations that a draft recorded become one local Automerge change.
 //!
 //! Edits collect in an open transaction until [`Document::commit`] closes it. Each [`Document::record`] is applied
-//! whole or not at all.
+//! whole or not at all. A change must fit into an event, so edits that are too large for one are cut into several parts
+//! while they are recorded: rolling many operations back takes far longer than making them.
 
 use crate::document::Document;
 use crate::error::DocumentError;
-use crate::limits::{CHANGE_OPERATIONS_MAX, DEPTH_MAX, MESSAGE_BYTES_MAX};
+use crate::limits::{
+    CHANGE_BYTES_MAX, DELETION_BYTES, DEPTH_MAX, EDIT_BYTES_MAX, MESSAGE_BYTES_MAX, OPERATION_BYTES, TEXT_PIECE_MAX,
+    WHOLE_EDIT_BYTES_MAX,
+};
 use crate::patch::{Action, Patch, PatchList, width};
+use crate::size::{check_size, estimate, pieces, text_bytes, value_bytes};
 use crate::text_diff::text_edits;
 use crate::value::Value;
 use automerge::transaction::{CommitOptions, Transactable};
@@ -64,9 +69,10 @@ pub struct Committed {
 /// What [`Document::commit`] closed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Commit {
-    /// The change.
+    /// The change; of one that had to be cut, its last part.
     pub change: Committed,
-    /// First changes of the defaults that the log has not shown: the change depends on them, so they go before it.
+    /// What the change depends on and goes before it: first changes of the defaults that the log has not shown, then the
+    /// earlier parts of a change that had to be cut.
     pub first: Vec<Committed>,
 }
 
@@ -79,41 +85,69 @@ impl From<&Change> for Committed {
 impl Document {
     /// Applies operations to the open change. On an error nothing of them is applied.
     pub fn record(&mut self, operations: Vec<Operation>) -> Result<Vec<Patch>, DocumentError> {
-        let mut recording = Recording::new(&mut self.doc, true);
-        recording.depths = depths(recording.doc, &operations);
-        match recording.run(&operations) {
-            Ok(()) => {
-                let patches = recording.patches.into_patches();
-                self.recorded.push(operations);
-                Ok(patches)
-            }
-            Err(error) => {
-                self.doc.rollback();
-                for earlier in &self.recorded {
-                    // The same operations on the same state gave no error before.
-                    Recording::new(&mut self.doc, false).run(earlier).map_err(|_| DocumentError::Broken)?;
-                }
-                Err(error)
-            }
-        }
+        self.record_with(operations, 0, None)
     }
 
-    /// True while there are edits that no change holds yet.
+    /// As [`Document::record`]. `time` and `message` as in [`Document::commit`], for parts that are cut off before it.
+    pub fn record_with(
+        &mut self,
+        operations: Vec<Operation>,
+        time: i64,
+        message: Option<String>,
+    ) -> Result<Vec<Patch>, DocumentError> {
+        let stamp = Stamp::new(time, message)?;
+        check_size(&operations, EDIT_BYTES_MAX)?;
+        // What may have to be cut is kept apart from other edits: if it fails, it goes with all its parts and leaves theirs.
+        let is_apart = estimate(&self.doc, &operations).saturating_add(self.open_bytes) > CHANGE_BYTES_MAX;
+        if is_apart {
+            self.cut(&stamp)?;
+        }
+        let mut recording = Recording { open_bytes: self.open_bytes, ..Recording::new(&mut self.doc, true) };
+        recording.stamp = is_apart.then(|| stamp.clone());
+        recording.depths = depths(recording.doc, &operations);
+        let outcome = recording.run(&operations);
+        let Recording { patches, parts, open_bytes, .. } = recording;
+        if let Err(error) = outcome {
+            self.doc.rollback();
+            if !parts.is_empty() {
+                let earlier = std::mem::take(&mut self.parts);
+                self.without(&parts.iter().map(Change::hash).collect::<Vec<_>>())?;
+                self.parts = earlier;
+            }
+            for earlier in &self.recorded {
+                // The same operations on the same state gave no error before.
+                Recording::new(&mut self.doc, false).run(earlier).map_err(|_| DocumentError::Broken)?;
+            }
+            return Err(error);
+        }
+        let was_cut = !parts.is_empty();
+        self.parts.extend(parts);
+        self.open_bytes = open_bytes;
+        self.recorded.push(operations);
+        if was_cut {
+            self.cut(&stamp)?; // only a part of what was recorded last is open: it could not be done again
+        }
+        Ok(patches.into_patches())
+    }
+
+    /// Makes a part of what is open.
+    fn cut(&mut self, stamp: &Stamp) -> Result<(), DocumentError> {
+        self.recorded.clear();
+        self.open_bytes = 0;
+        self.parts.extend(close(&mut self.doc, stamp)?);
+        Ok(())
+    }
+
+    /// True while there are edits that no commit has handed out.
     pub fn is_uncommitted(&self) -> bool {
-        self.doc.pending_ops() > 0
+        self.doc.pending_ops() > 0 || !self.parts.is_empty()
     }
 
     /// Closes the open change. `time` in seconds since 1970. `None` if nothing was recorded.
     pub fn commit(&mut self, time: i64, message: Option<String>) -> Result<Option<Commit>, DocumentError> {
-        let options = commit_options(time, message)?;
-        self.recorded.clear();
-        if !self.is_uncommitted() {
-            self.doc.rollback();
-            return Ok(None);
-        }
-        self.doc.commit_with(options).ok_or(DocumentError::Broken)?;
-        let change = self.doc.get_last_local_change().ok_or(DocumentError::Broken)?;
-        Ok(Some(self.committed(&change)))
+        self.cut(&Stamp::new(time, message)?)?;
+        let parts = std::mem::take(&mut self.parts);
+        Ok(self.committed(parts))
     }
 
     /// Records operations as if the document were still as of `heads`, at once as a change of its own. The objects
@@ -126,7 +160,8 @@ impl Document {
         message: Option<String>,
     ) -> Result<Option<(Commit, Vec<Patch>)>, DocumentError> {
         self.check_heads(heads)?;
-        let options = commit_options(time, message)?;
+        let stamp = Stamp::new(time, message)?;
+        check_size(operations, WHOLE_EDIT_BYTES_MAX)?;
         let before = self.heads();
         let depths = depths(&self.doc, operations);
         self.doc.isolate(heads);
@@ -135,42 +170,68 @@ impl Document {
             self.doc.integrate();
             return Err(error);
         }
-        let made = self.doc.commit_with(options);
+        let made = self.doc.commit_with(stamp.options());
         self.doc.integrate();
         let Some(hash) = made else { return Ok(None) };
         let change = self.doc.get_change_by_hash(&hash).ok_or(DocumentError::Broken)?;
-        let commit = self.committed(&change);
+        let commit = self.committed(vec![change]).ok_or(DocumentError::Broken)?;
         let after = self.heads();
         let patches = self.diff(&before, &after)?;
         Ok(Some((commit, patches)))
     }
 
-    /// Keeps the books about a change made here.
-    fn committed(&mut self, change: &Change) -> Commit {
-        self.track(change);
-        let committed = Committed::from(change);
-        self.pending.insert((change.actor_id().clone(), change.seq()), committed.hash);
-        let first = self.unsent.iter().map(Committed::from).collect();
-        for change in std::mem::take(&mut self.unsent) {
-            self.pending.insert((change.actor_id().clone(), change.seq()), change.hash());
-        }
-        Commit { change: committed, first }
+    /// Keeps the books about changes made here. `None`: there were none.
+    fn committed(&mut self, changes: Vec<Change>) -> Option<Commit> {
+        changes.iter().for_each(|change| self.track(change));
+        let last = changes.last().map(Committed::from)?;
+        let all: Vec<Change> = self.unsent.drain(..).chain(changes).collect();
+        let numbers = all.iter().map(|change| ((change.actor_id().clone(), change.seq()), change.hash()));
+        self.pending.extend(numbers);
+        Some(Commit { change: last, first: all[..all.len() - 1].iter().map(Committed::from).collect() })
     }
 }
 
-fn commit_options(time: i64, message: Option<String>) -> Result<CommitOptions, DocumentError> {
-    if message.as_ref().is_some_and(|message| message.len() > MESSAGE_BYTES_MAX) {
-        return Err(DocumentError::TooLarge("the message of a change"));
+/// Makes a change of what is open, if that is anything.
+fn close(doc: &mut AutoCommit, stamp: &Stamp) -> Result<Option<Change>, DocumentError> {
+    if doc.pending_ops() == 0 {
+        doc.rollback();
+        return Ok(None);
     }
-    let mut options = CommitOptions::default().with_time(time);
-    // Automerge writes an empty message as none.
-    options.message = message.filter(|message| !message.is_empty());
-    Ok(options)
+    doc.commit_with(stamp.options()).ok_or(DocumentError::Broken)?;
+    Ok(Some(doc.get_last_local_change().ok_or(DocumentError::Broken)?))
+}
+
+/// What is written on a change.
+#[derive(Clone)]
+struct Stamp {
+    /// Seconds since 1970.
+    time: i64,
+    message: Option<String>,
+}
+
+impl Stamp {
+    fn new(time: i64, message: Option<String>) -> Result<Stamp, DocumentError> {
+        if message.as_ref().is_some_and(|message| message.len() > MESSAGE_BYTES_MAX) {
+            return Err(DocumentError::TooLarge("the message of a change"));
+        }
+        // Automerge writes an empty message as none.
+        Ok(Stamp { time, message: message.filter(|message| !message.is_empty()) })
+    }
+
+    fn options(&self) -> CommitOptions {
+        CommitOptions { message: self.message.clone(), time: Some(self.time) }
+    }
 }
 
 /// One run of operations on the open transaction.
 pub(crate) struct Recording<'a> {
     doc: &'a mut AutoCommit,
+    /// What is open takes so many bytes, about.
+    open_bytes: usize,
+    /// For the parts that are cut off. `None`: it must stay in one.
+    stamp: Option<Stamp>,
+    /// What was cut off.
+    parts: Vec<Change>,
     /// The objects made so far, with their depth.
     made: Vec<(ObjId, ObjType, usize)>,
     /// The depth of the objects into which others are put.
@@ -196,21 +257,34 @@ fn depths(doc: &AutoCommit, operations: &[Operation]) -> BTreeMap<String, usize>
 
 impl<'a> Recording<'a> {
     pub(crate) fn new(doc: &'a mut AutoCommit, wants_patches: bool) -> Self {
-        Self { doc, made: Vec::new(), depths: BTreeMap::new(), patches: PatchList::default(), wants_patches }
+        Self {
+            doc,
+            open_bytes: 0,
+            stamp: None,
+            parts: Vec::new(),
+            made: Vec::new(),
+            depths: BTreeMap::new(),
+            patches: PatchList::default(),
+            wants_patches,
+        }
     }
 
     /// For operations on a document set back in time.
     fn in_the_past(doc: &'a mut AutoCommit, depths: BTreeMap<String, usize>) -> Self {
-        Self { doc, made: Vec::new(), depths, patches: PatchList::default(), wants_patches: false }
+        Self { depths, ..Self::new(doc, false) }
     }
 
     pub(crate) fn run(&mut self, operations: &[Operation]) -> Result<(), DocumentError> {
-        for operation in operations {
-            self.apply(operation)?;
-            if self.doc.pending_ops() > CHANGE_OPERATIONS_MAX {
-                return Err(DocumentError::TooLarge("operations of one change"));
-            }
+        operations.iter().try_for_each(|operation| self.apply(operation))
+    }
+
+    /// The next operation takes so many bytes. If they are too many for the open change, that one ends before it.
+    fn make_room(&mut self, bytes: usize) -> Result<(), DocumentError> {
+        if let Some(stamp) = self.stamp.as_ref().filter(|_| self.open_bytes + bytes > CHANGE_BYTES_MAX) {
+            self.parts.extend(close(self.doc, stamp)?);
+            self.open_bytes = 0;
         }
+        self.open_bytes += bytes;
         Ok(())
     }
 
@@ -223,6 +297,7 @@ impl<'a> Recording<'a> {
                     (ObjType::List, Prop::Seq(index)) if *index < self.doc.length(&object) => {}
                     _ => return Err(DocumentError::InvalidOperation("no such key or index")),
                 }
+                self.make_room(OPERATION_BYTES + value_bytes(key, value))?;
                 let content = match value {
                     NewValue::Scalar(scalar) => {
                         self.doc.put(&object, key.clone(), scalar.clone())?;
@@ -244,6 +319,7 @@ impl<'a> Recording<'a> {
                 if kind != ObjType::List || *index > self.doc.length(&object) {
                     return Err(DocumentError::InvalidOperation("no such index"));
                 }
+                self.make_room(OPERATION_BYTES + value_bytes(&Prop::Seq(*index), value))?;
                 let content = match value {
                     NewValue::Scalar(scalar) => {
                         self.doc.insert(&object, *index, scalar.clone())?;
@@ -304,7 +380,8 @@ impl<'a> Recording<'a> {
     fn delete(&mut self, target: &Target, key: &Prop, count: usize) -> Result<(), DocumentError> {
         let (object, kind) = self.resolve(target)?;
         match (kind, key) {
-            (ObjType::Map, Prop::Map(_)) => {
+            (ObjType::Map, Prop::Map(name)) => {
+                self.make_room(OPERATION_BYTES + name.len())?;
                 self.doc.delete(&object, key.clone())?;
                 self.added(&object, key.clone(), Action::Delete(1));
             }
@@ -313,6 +390,7 @@ impl<'a> Recording<'a> {
                     return Err(DocumentError::InvalidOperation("no such index"));
                 }
                 for _ in 0..count {
+                    self.make_room(OPERATION_BYTES)?;
                     self.doc.delete(&object, *index)?;
                 }
                 if count > 0 {
@@ -329,6 +407,7 @@ impl<'a> Recording<'a> {
         if matches!((kind, key), (ObjType::Map, Prop::Seq(_)) | (ObjType::List, Prop::Map(_))) {
             return Err(DocumentError::InvalidOperation("no such key or index"));
         }
+        self.make_room(OPERATION_BYTES)?;
         let conflicting = self.doc.get_all(&object, key.clone())?.len() > 1;
         self.doc.increment(&object, key.clone(), by)?;
         let action = if conflicting { current(self.doc, &object, key)? } else { Action::Increment(by) };
@@ -357,7 +436,19 @@ impl<'a> Recording<'a> {
             whole if whole == end => end,
             before => before + 2,
         };
-        self.doc.splice_text(object, start, (end - start).cast_signed(), insert)?;
+        let mut deleted = end - start;
+        while deleted > TEXT_PIECE_MAX {
+            let piece = boundary(self.doc, object, start + TEXT_PIECE_MAX, length)? - start;
+            self.make_room(piece * DELETION_BYTES)?;
+            self.doc.splice_text(object, start, piece.cast_signed(), "")?;
+            deleted -= piece;
+        }
+        let mut at = start;
+        for piece in pieces(insert) {
+            self.make_room(deleted * DELETION_BYTES + text_bytes(piece))?;
+            self.doc.splice_text(object, at, deleted.cast_signed(), piece)?;
+            (at, deleted) = (at + width(piece), 0);
+        }
         if end > start {
             self.added(object, Prop::Seq(start), Action::Delete(end - start));
         }

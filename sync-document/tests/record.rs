@@ -83,3 +83,102 @@ fn messages_are_limited() {
     let entry = &device.document.changes()[0];
     assert_eq!((entry.hash, entry.time, entry.message.as_deref()), (commit.change.hash, 5, Some("why")));
 }
+
+/// The object at a key of the root.
+fn at(device: &Device, name: &str) -> Target {
+    Target::Object(device.document.find(&[key(name)]).expect("it is there").0)
+}
+
+/// Commits; each change must fit into an event, beside the head of its content. Gives how many there are.
+fn commit_in_events(device: &mut Device, about: &str) -> usize {
+    const EVENT_BYTES_MAX: usize = 448 * 1024;
+    let commit = device.document.commit(5, Some("why".into())).expect("commits").expect("something was recorded");
+    let changes: Vec<_> = commit.first.into_iter().chain([commit.change]).map(|change| change.bytes).collect();
+    for change in &changes {
+        assert!(change.len() < EVENT_BYTES_MAX - 64, "{about}: {} bytes", change.len());
+    }
+    device.log.extend_from_slice(&changes);
+    device.check(about);
+    changes.len()
+}
+
+/// What is too large for one change becomes several, and all of them together are what was recorded.
+#[test]
+fn large_edits_are_cut() {
+    let wide: String = "aäb€c😀".chars().cycle().take(110_000).collect();
+    let mut device = Device::new([1; 16]);
+    device.record(vec![put(root(), "before", NewValue::Map)]);
+    let long = NewValue::Text("lorem ipsu".repeat(25_000));
+    device.record(vec![
+        put(root(), "map", NewValue::Map),
+        put(Target::Made(0), "a", long),
+        put(Target::Made(0), "b", NewValue::List),
+    ]);
+    device.record(vec![put(root(), "after", NewValue::Map)]);
+    assert!(commit_in_events(&mut device, "a long text") > 1);
+    let times: Vec<_> = device.document.changes().into_iter().map(|entry| (entry.time, entry.message)).collect();
+    assert_eq!(times[0], (5, Some("why".into())));
+
+    device.record(vec![Operation::Splice(at(&device, "title"), 0, 0, wide.clone())]);
+    assert!(commit_in_events(&mut device, "characters of all widths") > 1);
+    device.record(vec![put(root(), "short", NewValue::Text("x".repeat(25_000)))]);
+    device.record(vec![Operation::UpdateText(at(&device, "short"), "x".repeat(25_001))]);
+    assert_eq!(commit_in_events(&mut device, "a small part of a large text"), 1);
+    device.record(vec![Operation::UpdateText(at(&device, "short"), "y".repeat(25_000))]);
+    assert!(commit_in_events(&mut device, "another text in its place") > 1);
+
+    let item = |index| Operation::Insert(Target::Made(0), index, NewValue::Scalar(ScalarValue::Int(index as i64)));
+    device.record([put(root(), "many", NewValue::List)].into_iter().chain((0..10_000).map(item)).collect());
+    assert!(commit_in_events(&mut device, "many values") > 1);
+    device.record(vec![
+        Operation::Delete(at(&device, "many"), Prop::Seq(0), 10_000),
+        Operation::Splice(at(&device, "title"), 1, 25_000, String::new()),
+    ]);
+    assert!(commit_in_events(&mut device, "much of it deleted") > 1);
+
+    let mut reader = Device::new([2; 16]);
+    let applied = reader.apply(&device.log);
+    assert_eq!((applied.skipped, applied.waiting), (vec![], 0));
+    assert_eq!(reader.document.value(), device.document.value());
+}
+
+/// A large edit that fails leaves neither its parts nor what was recorded before it.
+#[test]
+fn a_large_edit_that_fails_leaves_nothing() {
+    let mut device = Device::new([1; 16]);
+    device.record(vec![put(root(), "a", NewValue::Text("kept".into()))]);
+    let long = "lorem ipsu".repeat(20_000);
+    let failed = device.document.record(vec![
+        put(root(), "b", NewValue::Text(long)),
+        Operation::Splice(Target::Made(0), usize::MAX, 0, "x".into()),
+    ]);
+    assert!(matches!(failed, Err(DocumentError::InvalidOperation(_))), "{failed:?}");
+    device.check("after it");
+    device.record(vec![Operation::Splice(at(&device, "a"), 4, 0, ", too".into())]);
+    commit_in_events(&mut device, "what was recorded around it");
+    let mut reader = Device::new([2; 16]);
+    assert_eq!(reader.apply(&device.log).skipped, []);
+    assert_eq!(reader.document.value(), device.document.value());
+    reader.check("after reading it");
+}
+
+/// What would take too long, or has a value that no change can hold, is refused before anything is done.
+#[test]
+fn what_cannot_be_cut_is_refused() {
+    let mut device = Device::new([1; 16]);
+    let heads = device.document.heads();
+    let bytes = |length| NewValue::Scalar(ScalarValue::Bytes(vec![1; length]));
+    device.record(vec![put(root(), "a", bytes(430 << 10)), put(root(), "b", bytes(430 << 10))]);
+    assert!(commit_in_events(&mut device, "large values") > 1);
+    let text = |length: usize| NewValue::Text("x".repeat(length));
+    for operations in [
+        vec![put(root(), "c", bytes(441 << 10))],
+        vec![put(root(), "c", NewValue::Map), put(root(), "d", text(3 << 20))],
+    ] {
+        assert!(matches!(device.document.record(operations), Err(DocumentError::TooLarge(_))));
+        assert!(!device.document.is_uncommitted());
+    }
+    let past = device.document.change_at(&heads, &[put(root(), "c", text(1 << 20))], 0, None);
+    assert!(matches!(past, Err(DocumentError::TooLarge(_))), "of the past it must be one change");
+    device.check("after all of them");
+}

@@ -51,10 +51,11 @@ impl WasmDocument {
         Ok(to_js::value(&self.document.value_at(&heads).map_err(to_js::error)?))
     }
 
-    /// Applies recorded operations to the open change; gives patches.
-    pub fn record(&mut self, operations: &Array) -> Result<Array> {
+    /// Applies recorded operations to the open change; gives patches. Time (in seconds) and message are for parts that must
+    /// be cut off it.
+    pub fn record(&mut self, operations: &Array, time: f64, message: Option<String>) -> Result<Array> {
         let operations = from_js::operations(&self.document, operations).map_err(to_js::error)?;
-        Ok(to_js::patches(&self.document.record(operations).map_err(to_js::error)?))
+        Ok(to_js::patches(&self.document.record_with(operations, time as i64, message).map_err(to_js::error)?))
     }
 
     /// Closes the open change. Time in seconds.

@@ -96,7 +96,7 @@ pub(crate) fn committed(change: &Committed) -> Array {
     Array::of2(&hash(&change.hash), &Uint8Array::from(&change.bytes[..]))
 }
 
-/// `[hash, bytes, [first changes]]`
+/// `[hash, bytes, [changes that go before it]]`
 pub(crate) fn commit(commit: &Commit) -> Array {
     let first = commit.first.iter().map(committed).collect::<Array>();
     let all = committed(&commit.change);

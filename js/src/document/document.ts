@@ -50,9 +50,9 @@ export class DocumentState<T extends object> {
   }
 
   /** Runs `edit` on a draft. If it throws, or a value cannot be stored, nothing is applied. Null: it changed nothing. */
-  change(edit: (draft: T) => void, { validate }: EditOptions = {}): Step<T> | null {
+  change(edit: (draft: T) => void, { validate, ...options }: EditOptions = {}): Step<T> | null {
     const operations = this.#draft(this.#snapshot, undefined, edit, validate);
-    return operations.length === 0 ? null : this.#record(operations, null);
+    return operations.length === 0 ? null : this.#record(operations, null, options);
   }
 
   /** Closes what `change` did since the last commit into one Automerge change. Null: there was nothing. */
@@ -91,8 +91,8 @@ export class DocumentState<T extends object> {
   }
 
   /** Makes dropped edits again on the document as it is now, as far as their places still exist; then `commit`. */
-  retry(patches: readonly Patch[]): Step<T> | null {
-    return this.change((draft) => retryPatches(draft, patches));
+  retry(patches: readonly Patch[], options: Partial<CommitOptions> = {}): Step<T> | null {
+    return this.change((draft) => retryPatches(draft, patches), options);
   }
 
   /** A string of the document. Throws `invalid-value` if there is none at `path`. */
@@ -106,9 +106,9 @@ export class DocumentState<T extends object> {
       get value() {
         return shared.value;
       },
-      splice: (splices) => {
+      splice: (splices, options = {}) => {
         const operations = splices.map(({ index, deleteCount, insert }): Operation => [4, id, index, deleteCount, insert.toWellFormed()]);
-        return this.#record(operations, own);
+        return this.#record(operations, own, options);
       },
       onSplice: (listener) => shared.listen(own, listener),
       cursorAt: (index) => guarded(() => this.#wasm.cursorAt(id, index)),
@@ -200,8 +200,8 @@ export class DocumentState<T extends object> {
     return recorder.operations;
   }
 
-  #record(operations: readonly Operation[], source: object | null): Step<T> {
-    const patches = guarded(() => this.#wasm.record(operations));
+  #record(operations: readonly Operation[], source: object | null, { time = 0, message }: Partial<CommitOptions>): Step<T> {
+    const patches = guarded(() => this.#wasm.record(operations, Math.floor(time / 1000), message));
     this.#uncommitted = true;
     return this.#step(patches, source);
   }

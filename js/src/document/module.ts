@@ -42,7 +42,7 @@ export interface WasmDocument {
   opened(): RawApplied;
   value(): unknown;
   valueAt(heads: readonly string[]): unknown;
-  record(operations: readonly Operation[]): RawPatch[];
+  record(operations: readonly Operation[], timeSeconds: number, message: string | undefined): RawPatch[];
   commit(timeSeconds: number, message: string | undefined): RawCommit | undefined;
   changeAt(
     heads: readonly string[], operations: readonly Operation[], timeSeconds: number, message: string | undefined,

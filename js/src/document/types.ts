@@ -111,7 +111,10 @@ export interface Inspected {
 
 /** What `commit` closed. */
 export interface Commit extends Committed {
-  /** Deterministic first changes that the log has not shown yet: to be written before this change, in this order. */
+  /**
+   * To be written before this change, in this order: deterministic first changes that the log has not shown yet, then the
+   * earlier parts of a change that was too large for one event.
+   */
   readonly first: readonly Committed[];
 }
 
@@ -167,8 +170,8 @@ export interface OpenOptions {
   readonly pending?: number;
 }
 
-/** Options of one edit. */
-export interface EditOptions {
+/** Options of one edit. Time and message are as for its `commit`: an edit that is too large for one change is committed in parts. */
+export interface EditOptions extends Partial<CommitOptions> {
   /** Looks at the document as it would be; what it throws goes to the caller and nothing is applied. */
   readonly validate?: (next: unknown) => void;
 }
@@ -186,7 +189,7 @@ export interface TextState {
   /** Undefined while the string is not in the document. */
   readonly value: string | undefined;
   /** Applies what the user typed. These splices are not told to this text's own listeners. */
-  splice(splices: readonly TextSplice[]): Step<unknown>;
+  splice(splices: readonly TextSplice[], options?: Partial<CommitOptions>): Step<unknown>;
   /** What anything but this object's `splice` did. `step` is the step it was part of. */
   onSplice(listener: (splices: readonly TextSplice[], step: Step<unknown>) => void): () => void;
   /** A place that stays between its characters while the text changes. Storable, sendable. */

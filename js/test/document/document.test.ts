@@ -65,6 +65,30 @@ describe("changes", () => {
     expect(edited(ann, (draft) => void (draft.title = "b"))).toHaveLength(1);
   });
 
+  test("that are too large for one event are made in parts, each with the time and message of the whole", () => {
+    const [ann, ben] = [note(1), note(2)];
+    const options = { time: 5000, message: "pasted" };
+    const pasted = "lorem ipsu".repeat(25_000);
+    ann.change((draft) => void (draft.title = pasted), options);
+    ann.change((draft) => void (draft.status = "open"), options);
+    const commit = ann.commit(options)!;
+    const parts = [...commit.first.slice(4), commit];
+    expect(parts.length).toBeGreaterThan(1);
+    for (const { bytes } of parts) expect(bytes.byteLength).toBeLessThan(400 * 1024);
+    expect([...ann.changes()].slice(0, parts.length).map(({ time, message }) => ({ time, message }))).toEqual(parts.map(() => options));
+    expect(ben.applyRemote([...commit.first, commit].map(({ bytes }) => bytes)).skipped).toEqual([]);
+    expect(ben.snapshot).toEqual({ title: pasted, status: "open", items: [], votes: 0 });
+  }, 30_000);
+
+  test("that would take too long, or hold a value that fits into no event, are refused at once", () => {
+    const document = open<{ text: string; bytes?: Uint8Array }>(1, { defaults: { text: "" } });
+    const before = document.snapshot;
+    expect(() => document.change((draft) => void (draft.text = "x".repeat(3_000_000)))).toThrow(expect.objectContaining({ code: "too-large" }));
+    expect(() => document.change((draft) => void (draft.bytes = new Uint8Array(460_000)))).toThrow(expect.objectContaining({ code: "too-large" }));
+    expect(document.snapshot).toBe(before);
+    expect(document.uncommitted).toBe(false);
+  });
+
   test("arrive by replay where nothing is concurrent, else in a batch", () => {
     const [ann, ben] = [note(1), note(2)];
     ben.applyRemote(edited(ann, (draft) => void (draft.title = "hello")));
