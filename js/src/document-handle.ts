@@ -457,7 +457,7 @@ export class DocumentHandleImpl<T extends object> extends FeedHandle implements 
   #list(hash: string, { id, kind, time, payload }: OwnEvent): void {
     if (this.#superseded.get(hash) !== false) return;
     this.#superseded.set(hash, true);
-    this.#session.say({ type: "reject", id, stream: this.name, kind, time, payload });
+    this.#session.say({ type: "reject", id, stream: this.name, kind, time, payload, code: "profile-copied" });
   }
 
   /** Tells a step: first those who follow each step, then those who read snapshots. */

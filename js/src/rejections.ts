@@ -168,7 +168,8 @@ export class RejectionList {
   }
 
   #dropOnceSaved(refused: EngineRejection, write: WriteHandle): void {
-    write.saved.then(() => this.#drop(refused)).catch(() => undefined); // not saved: the entry stays
+    const isSettled = write.saved.then(() => true, ({ code }: SyncError) => code === "too-large"); // such a try is listed itself
+    isSettled.then((settled) => (settled ? this.#drop(refused) : undefined)).catch(() => undefined); // else the entry stays
   }
 
   async #drop({ id, stream }: EngineRejection): Promise<void> {

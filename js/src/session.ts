@@ -21,6 +21,13 @@ interface OpenWrite {
   readonly feed: Feed;
 }
 
+/** A write that the engine has not answered. */
+interface UnsavedWrite extends OpenWrite {
+  readonly kind: EventKind;
+  readonly time: number;
+  readonly payload: Uint8Array;
+}
+
 /** The part of a session's life that others follow. */
 export interface SessionTarget {
   /** The engine's list of rejections may have changed. */
@@ -41,7 +48,7 @@ export class Session implements FeedHost, LinkTarget {
   readonly #feeds = new WeakCache<string, Feed>();
   /** Those that must stay. */
   readonly #open = new Set<Feed>();
-  readonly #unsaved = new Map<number, OpenWrite>();
+  readonly #unsaved = new Map<number, UnsavedWrite>();
   /** By {@link writeKey}: saved, and the relay's place for it not seen yet. Those of other pages too, if somebody waits for them. */
   readonly #unanswered = new Map<string, OpenWrite>();
   /** Writes of this page that are saved and unanswered, by {@link writeKey}: the engine's own count may be a message behind. */
@@ -164,7 +171,7 @@ export class Session implements FeedHost, LinkTarget {
 
   append(feed: Feed, write: Write, kind: EventKind, time: number, payload: Uint8Array, dependent: boolean): void {
     this.#lastWrite += 1;
-    this.#unsaved.set(this.#lastWrite, { write, feed });
+    this.#unsaved.set(this.#lastWrite, { write, feed, kind, time, payload });
     this.say({ type: "append", write: this.#lastWrite, stream: feed.name, kind, time, payload, dependent });
     this.#update();
   }
@@ -268,8 +275,11 @@ export class Session implements FeedHost, LinkTarget {
       case "failed": {
         const open = this.#unsaved.get(event.write);
         this.#unsaved.delete(event.write);
-        open?.write.markFailed(new SyncError(toSyncErrorCode(event.code), event.message, { stream: event.stream }));
-        if (open !== undefined) open.feed.onFailed(open.write);
+        if (open === undefined) break;
+        if (event.code === "too-large") this.#listTooLarge(open);
+        const message = event.code === "too-large" ? tooLarge(open.payload.byteLength) : event.message;
+        open.write.markFailed(new SyncError(toSyncErrorCode(event.code), message, { stream: event.stream }));
+        open.feed.onFailed(open.write);
         break;
       }
       case "applied": {
@@ -332,6 +342,12 @@ export class Session implements FeedHost, LinkTarget {
     this.requestPersistence(true).catch(() => undefined);
   }
 
+  /** What no log takes is not thrown away: it waits for a decision, as what the relay refused. It never had an id, so it gets one. */
+  #listTooLarge({ feed, kind, time, payload }: UnsavedWrite): void {
+    const producer = Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+    this.say({ type: "reject", id: `${producer}:1`, stream: feed.name, kind, time, payload, code: "too-large" });
+  }
+
   #onRenamed(stream: string, from: string, to: string): void {
     const [before, after] = [writeKey(stream, from), writeKey(stream, to)];
     const open = this.#unanswered.get(before);
@@ -381,6 +397,16 @@ export class Session implements FeedHost, LinkTarget {
 /** What tells a write from all others of this device: an id is unique within its stream only. */
 function writeKey(stream: string, id: string): string {
   return `${stream} ${id}`; // no stream's name holds a space
+}
+
+/** Of one event, its head included: as in the protocol. */
+const EVENT_BYTES_MAX = 448 * 1024;
+/** The head is smaller. */
+const EVENT_HEAD_BYTES_MAX = 64;
+
+function tooLarge(bytes: number): string {
+  const most = bytes > EVENT_BYTES_MAX - EVENT_HEAD_BYTES_MAX ? `an event has at most ${EVENT_BYTES_MAX}` : "this relay takes less";
+  return `the event has ${bytes} bytes, and ${most}: it is among the rejections`;
 }
 
 /** Resolves once `test` is true; tried now and after each change of `store`. Rejects with what `test` throws, or on abort. */

@@ -21,7 +21,10 @@ export type WriteState =
  * refused write in `client.rejections`, also after a reload. The handle itself lives as long as the page.
  */
 export interface WriteHandle extends Store<WriteState> {
-  /** Settles within milliseconds, offline too. Rejects with `storage-full`, `storage-lost`, `closed`. Empty: `null`. */
+  /**
+   * Settles within milliseconds, offline too. Rejects with `storage-full`, `storage-lost`, `closed`, and `too-large`: what no
+   * event can hold is among the rejections. Empty: `null`.
+   */
   readonly saved: Promise<EventId | null>;
   /**
    * Settles when the relay has answered: offline that may be days, so do not block a user interface on it.

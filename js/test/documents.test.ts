@@ -243,7 +243,7 @@ test("a change that could not be saved stays in the page, counts as unsaved, and
   await eventually(() => client.status.getSnapshot().savedOn === "device");
 });
 
-test("a change that can never be saved leaves the document; what was made on top of it meanwhile is made again without it", async () => {
+test("a change that can never be saved waits among the rejections; what was made on top of it meanwhile is made again without it", async () => {
   const world = new World();
   const { client, note } = await openNote(world, "n16");
   client.status.subscribe(() => undefined);
@@ -267,6 +267,20 @@ test("a change that can never be saved leaves the document; what was made on top
   expect(log[0]!.deps).toEqual([]); // not on the change that no log will ever hold
   world.engine.confirm("n16");
   await eventually(() => client.status.getSnapshot().savedOn === "relay");
+  expect(client.status.getSnapshot().rejected).toBe(1);
+  await client.close();
+  const { client: next, note: again } = await openNote(world, "n16"); // it outlives the page
+  const listed = (): ChangeRejection[] => next.rejections.getSnapshot() as ChangeRejection[];
+  next.rejections.subscribe(() => undefined);
+  await eventually(() => listed()[0]?.patches.length === 1);
+  expect(listed()).toMatchObject([{ kind: "change", code: "too-large", stream: "n16", patches: [{ path: ["title"], value: "too large" }] }]);
+  const first = listed()[0]!;
+  world.engine.failing = "too-large";
+  await expect(first.retry().saved).rejects.toMatchObject({ code: "too-large" });
+  await eventually(() => listed().length === 1 && listed()[0]!.id !== first.id); // the new try takes its place
+  world.engine.failing = null;
+  await listed()[0]!.retry().saved;
+  await eventually(() => listed().length === 0 && again.getSnapshot()!.title === "too large");
 });
 
 test("what is no change of a document is skipped and counted", async () => {

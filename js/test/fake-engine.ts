@@ -223,9 +223,9 @@ export class FakeEngine implements Engine {
     this.tellStatus();
   }
 
-  reject(id: string, stream: string, kind: EventKind, time: number, payload: Uint8Array): void {
+  reject(id: string, stream: string, kind: EventKind, time: number, payload: Uint8Array, code: string): void {
     this.calls.push(`reject ${stream} ${id}`);
-    const rejection: EngineRejection = { id, stream, kind, code: "profile-copied", reason: "", time, payload };
+    const rejection: EngineRejection = { id, stream, kind, code, reason: "", time, payload };
     this.refused.push(rejection);
     this.tell({ type: "rejected", stream, rejections: [rejection] });
   }

@@ -132,12 +132,21 @@ impl Engine {
         Ok(self.driver.ask(Question::Dropped(stream, id)))
     }
 
-    /// Lists an own event that no document can apply: a copy of this profile used its Automerge actor (`profile-copied`).
-    pub fn reject(&self, id: &str, stream: &str, kind: u8, time: f64, payload: Vec<u8>) -> Result<(), JsValue> {
+    /// Lists an own event that can have no effect: a copy of this profile used its Automerge actor (`profile-copied`), or it
+    /// was not saved (`too-large`, under a new id).
+    pub fn reject(
+        &self,
+        id: &str,
+        stream: &str,
+        kind: u8,
+        time: f64,
+        payload: Vec<u8>,
+        code: String,
+    ) -> Result<(), JsValue> {
         let id = id.parse().map_err(|_| EngineError::new("invalid-value"))?;
         let kind = Kind::from_number(kind).ok_or(EngineError::new("invalid-value"))?;
         let content = Content { kind, time: whole(time)?, payload: payload.into() }.encode();
-        let rejection = Rejection { id, code: "profile-copied".into(), reason: String::new(), content };
+        let rejection = Rejection { id, code, reason: String::new(), content };
         self.driver.feed(Input::Reject { stream: name(stream)?, rejection });
         Ok(())
     }

@@ -171,8 +171,11 @@ export interface Engine {
   rejections(): Promise<readonly EngineRejection[]>;
   /** Forgets a stream's rejection; retry and discard both end with this. */
   dropRejection(id: string, stream: string): Promise<void>;
-  /** Lists an own event that no document can apply: a copy of this profile used its actor. The same one only once. */
-  reject(id: string, stream: string, kind: EventKind, time: number, payload: Uint8Array): void;
+  /**
+   * Lists an own event that can have no effect; the same one only once. `profile-copied`: a copy of this profile used its
+   * Automerge actor. `too-large`: it was not saved, and its id is a new one.
+   */
+  reject(id: string, stream: string, kind: EventKind, time: number, payload: Uint8Array, code: string): void;
   /** The Automerge actor of the `number`th page, 32 hex: the same one until this device has another producer id. */
   actor(number: number): string;
   /** Asks the relay again for the stream's head. */

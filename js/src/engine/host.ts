@@ -234,7 +234,7 @@ export class Host {
       case "refresh":
         return this.#withEngine((engine) => engine.refresh(message.stream));
       case "reject":
-        return this.#withEngine((engine) => engine.reject(message.id, message.stream, message.kind, message.time, message.payload));
+        return this.#withEngine((engine) => engine.reject(message.id, message.stream, message.kind, message.time, message.payload, message.code));
       case "connect":
         return this.#withEngine((engine) => engine.connect());
       case "disconnect":

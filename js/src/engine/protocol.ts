@@ -8,7 +8,7 @@
 import type { EngineApplied, EngineEvent, EngineHint, EngineLocalStream, EngineLogPage, EngineLogEvent, EngineOptions, EngineRejection, EventKind } from "./engine.js";
 
 /** Raised whenever a message changes its meaning or a new one must be understood. */
-export const PROTOCOL_VERSION = 2;
+export const PROTOCOL_VERSION = 3;
 
 /** How many bytes of `applied` a page may have unconfirmed before the host only tells it to read. */
 export const PAGE_WINDOW_BYTES = 1024 * 1024;
@@ -72,8 +72,8 @@ export type PageMessage =
   /** The page has worked off that many bytes of `applied`. */
   | { readonly type: "confirm"; readonly bytes: number }
   | { readonly type: "refresh"; readonly stream: string }
-  /** An own event that no document can apply. */
-  | { readonly type: "reject"; readonly id: string; readonly stream: string; readonly kind: EventKind; readonly time: number; readonly payload: Uint8Array }
+  /** An own event that can have no effect. */
+  | { readonly type: "reject"; readonly id: string; readonly stream: string; readonly kind: EventKind; readonly time: number; readonly payload: Uint8Array; readonly code: string }
   | { readonly type: "connect" }
   | { readonly type: "disconnect" }
   | { readonly type: "hint"; readonly what: EngineHint }
