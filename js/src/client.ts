@@ -34,7 +34,7 @@ export interface ClientOptions {
   readonly persist?: boolean;
   /** For a strict content security policy or a bundler that needs help: where the two WASM files and the worker are. */
   readonly assets?: { readonly engine?: string | URL; readonly document?: string | URL; readonly worker?: string | URL };
-  /** Lines for a support ticket; never content or tokens. */
+  /** Lines for a support ticket, each failed try to connect among them; never content or tokens. */
   readonly onLog?: (line: { readonly level: "info" | "warn" | "error"; readonly message: string }) => void;
 }
 

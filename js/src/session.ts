@@ -2,10 +2,10 @@
 import { SyncError, toSyncErrorCode, type SyncErrorInfo } from "./errors.js";
 import { Link, type HostPhase, type LinkOptions, type LinkTarget } from "./engine/link.js";
 import { askForPersistence, listenToPage } from "./engine/page-events.js";
-import type { EngineStatus, EventKind } from "./engine/engine.js";
+import type { EngineConnection, EngineStatus, EventKind } from "./engine/engine.js";
 import type { HostCalls, PageEvent, PageMessage } from "./engine/protocol.js";
 import { formatOffset } from "./offset.js";
-import { IDLE_STATUS, toSyncStatus, type Connection, type SyncStatus } from "./status.js";
+import { IDLE_STATUS, lostConnection, toSyncStatus, type Connection, type SyncStatus } from "./status.js";
 import { callAll, ValueStore, type Unsubscribe } from "./store.js";
 import { Feed } from "./stream/feed.js";
 import type { FeedHost, Reach } from "./stream/feed-host.js";
@@ -66,6 +66,8 @@ export class Session implements FeedHost, LinkTarget {
   #unsavedChanges = 0;
   /** Writes of this page that were saved since the engine last told its status, which counts them among the unsaved ones. */
   #savedSince = 0;
+  /** Tries to connect that failed, one after the other, as this page was told. */
+  #failures = 0;
   #outdated = false;
   #askedForPersistence: boolean;
 
@@ -325,8 +327,17 @@ export class Session implements FeedHost, LinkTarget {
     this.#engine = status;
     this.#savedSince = 0;
     this.#update();
+    this.#tellLost(before?.connection, status.connection);
     if (before?.connection.state !== status.connection.state || before.storage.durability !== status.storage.durability) for (const feed of this.#open) feed.update();
     if (before?.rejected !== status.rejected) this.#target.onRejections();
+  }
+
+  #tellLost(before: EngineConnection | undefined, now: EngineConnection): void {
+    if (now.state === "connected") this.#failures = 0;
+    const line = lostConnection(before, now, this.#failures + 1);
+    if (line === null) return;
+    this.#failures += 1;
+    this.#options.onLog?.({ level: "warn", message: line });
   }
 
   #onSaved(number: number, open: OpenWrite, id: string): void {

@@ -137,8 +137,39 @@ function toStorage({ storage }: EngineStatus): StorageStatus {
 
 function toConnection(connection: EngineConnection): Connection {
   if (!("error" in connection)) return { state: connection.state };
-  const error = toErrorInfo(connection.error, null)!;
-  return connection.state === "waiting" ? { ...connection, waitsFor: "relay", error } : { ...connection, error };
+  const error = whyNot(connection);
+  return connection.state === "waiting" ? { state: "waiting", waitsFor: "relay", retryAt: connection.retryAt, error } : { state: connection.state, error };
+}
+
+/** The close code for a page of an origin that the relay does not let in. */
+const FOREIGN_ORIGIN = 4106;
+
+type Lost = Extract<EngineConnection, { closed: unknown }>;
+
+/** Why there is no connection, with all that is known about it. */
+function whyNot({ state, error, closed }: Lost): SyncErrorInfo {
+  const info = toErrorInfo(error, null)!;
+  if (state === "stopped" && closed?.code === FOREIGN_ORIGIN) {
+    const origin = typeof location === "undefined" ? "<origin>" : location.origin;
+    return { ...info, code: "access-denied", message: `the relay does not let pages of ${origin} in: start it with --origin ${origin}` };
+  }
+  if (closed === null) return info;
+  return { ...info, message: `${info.message} (close code ${closed.code}${closed.reason === "" ? "" : `: ${closed.reason}`})` };
+}
+
+/** A line for the log about a try to connect that failed, or a connection that ended; null if that was told before. `failures`: tries in a row. */
+export function lostConnection(before: EngineConnection | undefined, now: EngineConnection, failures: number): string | null {
+  if (!isLost(now) || (before?.state === now.state && retryAt(before) === retryAt(now))) return null;
+  const next = now.state === "waiting" ? `; ${failures} in a row, the next try is in ${(Math.max(0, now.retryAt - Date.now()) / 1000).toFixed(1)} s` : "";
+  return `not connected: ${whyNot(now).message}${next}`;
+}
+
+function isLost(connection: EngineConnection): connection is Lost {
+  return "closed" in connection;
+}
+
+function retryAt(connection: EngineConnection): number | null {
+  return connection.state === "waiting" ? connection.retryAt : null;
 }
 
 /** `next`, with every part that says the same as in `before` taken from `before`: fit for `Object.is`. Plain data only. */

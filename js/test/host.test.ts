@@ -56,7 +56,7 @@ test("a page that comes to an engine whose storage is gone gets a new one, and t
   first.status.subscribe(() => undefined);
   await eventually(() => first.status.getSnapshot().connection.state === "connected");
   const lost = world.engine;
-  lost.connection = { state: "stopped", error: { code: "storage-lost", message: "gone", retryable: false } };
+  lost.connection = { state: "stopped", error: { code: "storage-lost", message: "gone", retryable: false }, closed: null };
   lost.tellStatus();
   await eventually(() => first.status.getSnapshot().connection.state === "stopped");
 

@@ -109,12 +109,13 @@ test("ready waits for the relay while it is connected, and shows nothing as if i
   release();
 });
 
-const lost = { code: "not-on-device", message: "", retryable: true };
+const error = { code: "not-on-device", message: "the relay cannot be reached", retryable: true };
+const lost = { error, closed: null };
 test.each<EngineConnection>([
   { state: "offline" },
-  { state: "waiting", retryAt: 0, error: lost },
-  { state: "needs-auth", error: lost },
-  { state: "stopped", error: lost },
+  { state: "waiting", retryAt: 0, ...lost },
+  { state: "needs-auth", ...lost },
+  { state: "stopped", ...lost },
 ])("while nobody would answer, an unknown stream is ready at once, and says that it is unknown: $state", async (connection) => {
   vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] }); // whoever waits for a timer waits for ever
   const world = new World();
@@ -122,6 +123,37 @@ test.each<EngineConnection>([
   const orders = world.client().stream(Orders, "orders");
   await orders.ready;
   expect(orders.status.getSnapshot()).toMatchObject({ phase: "ready", exists: "unknown" });
+});
+
+test("each failed try to connect is told once, with what is known about it", async () => {
+  const world = new World();
+  const lines: string[] = [];
+  const client = world.client({ onLog: ({ message }) => lines.push(message) });
+  client.status.subscribe(() => undefined);
+  await eventually(() => client.status.getSnapshot().connection.state === "connected");
+  const tell = async (connection: EngineConnection): Promise<void> => {
+    world.engine.connection = connection;
+    world.engine.tellStatus();
+    world.engine.tellStatus();
+    await turns();
+  };
+  await tell({ state: "connecting" });
+  const retryAt = Date.now() - 1; // so that the line is the same however long this takes
+  await tell({ state: "waiting", retryAt, error, closed: { code: 4000, reason: "GoingAway" } });
+  expect(client.status.getSnapshot().connection).toEqual({
+    state: "waiting", waitsFor: "relay", retryAt, error: { ...error, stream: null, message: "the relay cannot be reached (close code 4000: GoingAway)" },
+  });
+  await tell({ state: "connecting" });
+  await tell({ state: "waiting", retryAt, error, closed: { code: 1006, reason: "" } });
+  await tell({ state: "connecting" });
+  const stopped = { code: "engine-failed", message: "", retryable: false };
+  await tell({ state: "stopped", error: stopped, closed: { code: 4106, reason: "ForeignOrigin" } });
+  expect(client.status.getSnapshot().connection).toMatchObject({ state: "stopped", error: { code: "access-denied" } });
+  expect(lines).toEqual([
+    "not connected: the relay cannot be reached (close code 4000: GoingAway); 1 in a row, the next try is in 0.0 s",
+    "not connected: the relay cannot be reached (close code 1006); 2 in a row, the next try is in 0.0 s",
+    "not connected: the relay does not let pages of <origin> in: start it with --origin <origin>",
+  ]);
 });
 
 test("a stream that waits for the relay is ready the moment the connection is given up", async () => {
@@ -132,7 +164,7 @@ test("a stream that waits for the relay is ready the moment the connection is gi
   const release = orders.keepOpen();
   await turns();
   expect(orders.status.getSnapshot().phase).toBe("loading");
-  world.engine.connection = { state: "waiting", retryAt: 0, error: lost };
+  world.engine.connection = { state: "waiting", retryAt: 0, ...lost };
   world.engine.tellStatus();
   await orders.ready;
   release();

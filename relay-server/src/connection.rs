@@ -7,14 +7,15 @@
 //! origins' hosts whenever the relay listens on loopback. Programs that are no browsers send no `Origin`.
 
 use crate::addresses::Place;
-use crate::driver::Driver;
+use crate::driver::{CLOSE_MS_MAX, Driver};
 use crate::server::Shared;
 use axum::Extension;
 use axum::extract::State;
-use axum::extract::ws::{CloseFrame, Message, WebSocketUpgrade};
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
+use axum::http::{HeaderMap, header};
+use axum::response::Response;
 use std::sync::Arc;
+use std::time::Duration;
 use sync_core::limits::{MESSAGE_BYTES_MAX, WINDOW_BYTES};
 use sync_core::wire::CloseCode;
 
@@ -22,6 +23,9 @@ use sync_core::wire::CloseCode;
 const READ_BUFFER_BYTES: usize = 4 * 1024;
 /// What is collected before it is written; a flush writes less.
 const WRITE_BUFFER_BYTES: usize = 16 * 1024;
+
+/// Of an origin, in a log line.
+const ORIGIN_CHARS_MAX: usize = 200;
 
 /// `GET /sync`.
 pub async fn upgrade(
@@ -32,9 +36,10 @@ pub async fn upgrade(
 ) -> Response {
     let text = |name| headers.get(name).and_then(|value: &axum::http::HeaderValue| value.to_str().ok());
     let origin = headers.contains_key(header::ORIGIN).then(|| text(header::ORIGIN).unwrap_or_default());
-    if !is_allowed(origin, text(header::HOST), &shared.config.origins, shared.config.is_loopback) {
-        tracing::warn!("refused a page of a foreign origin; --origin allows it");
-        return (StatusCode::FORBIDDEN, "this page's origin is not allowed here\n").into_response();
+    let is_allowed = is_allowed(origin, text(header::HOST), &shared.config.origins, shared.config.is_loopback);
+    if !is_allowed {
+        let origin: String = origin.unwrap_or_default().chars().take(ORIGIN_CHARS_MAX).collect();
+        tracing::warn!("refused a page of {origin:?}; --origin {origin} lets its pages in");
     }
     upgrade
         .read_buffer_size(READ_BUFFER_BYTES)
@@ -44,17 +49,29 @@ pub async fn upgrade(
         .max_frame_size(MESSAGE_BYTES_MAX)
         .on_upgrade(async move |mut socket| match shared.sockets.clone().try_acquire_owned() {
             Ok(permit) => {
-                // Boxed: else the task, and what it was before the upgrade, would hold it twice.
-                Box::new(Driver::new(shared, socket, place)).run().await;
+                if is_allowed {
+                    // Boxed: else the task, and what it was before the upgrade, would hold it twice.
+                    Box::new(Driver::new(shared, socket, place)).run().await;
+                } else {
+                    // A page hears of a socket that was refused before the upgrade no more than that there is none.
+                    turn_away(&mut socket, CloseCode::ForeignOrigin).await;
+                    let end = async { while let Some(Ok(_)) = socket.recv().await {} };
+                    // Dropped with unread bytes, it would take the last words with it; it need not answer in time.
+                    let _ = tokio::time::timeout(Duration::from_millis(CLOSE_MS_MAX), end).await;
+                }
                 drop(permit);
             }
             Err(_) => {
                 tracing::warn!("over the limit of connections");
-                let frame = CloseFrame { code: CloseCode::Overloaded as u16, reason: "Overloaded".into() };
-                // Whether it arrives or not: there is no connection.
-                let _ = socket.send(Message::Close(Some(frame))).await;
+                turn_away(&mut socket, CloseCode::Overloaded).await;
             }
         })
+}
+
+async fn turn_away(socket: &mut WebSocket, code: CloseCode) {
+    let frame = CloseFrame { code: code as u16, reason: format!("{code:?}").into() };
+    // Whether it arrives or not: there is no connection.
+    let _ = socket.send(Message::Close(Some(frame))).await;
 }
 
 /// Whether a request with these headers may open a connection.

@@ -32,7 +32,7 @@ const UNREAD_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Nothing is read from a device for which the store has so many questions to answer, forgotten ones included.
 const ANSWERS_MAX: usize = 512;
 /// How long a closing socket may take to say that it has understood.
-const CLOSE_MS_MAX: u64 = 2_000;
+pub const CLOSE_MS_MAX: u64 = 2_000;
 
 type Answering = Pin<Box<dyn Future<Output = (u64, Answer)> + Send>>;
 

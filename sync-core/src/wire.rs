@@ -120,6 +120,8 @@ pub enum CloseCode {
     Limit = 4104,
     /// No token, or one that is not accepted: do not reconnect before there is another.
     Unauthorized = 4105,
+    /// A page of an origin that the relay does not let in: do not reconnect.
+    ForeignOrigin = 4106,
 }
 
 impl CloseCode {
@@ -137,6 +139,7 @@ impl CloseCode {
             Version,
             Limit,
             Unauthorized,
+            ForeignOrigin,
         ]
         .into_iter()
         .find(|code| *code as u16 == number)

@@ -9,6 +9,7 @@ use sync_core::event::{Content, Event, Kind};
 use sync_core::ids::*;
 use sync_core::wire::*;
 use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::{Message as Frame, WebSocketConfig};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
@@ -33,9 +34,16 @@ pub struct Closed {
 impl Client {
     /// A socket that has said nothing.
     pub async fn open(address: &str) -> Client {
+        Client::open_page(address, None).await
+    }
+    /// The same, from a page of this origin.
+    pub async fn open_page(address: &str, origin: Option<&str>) -> Client {
         let config = WebSocketConfig::default().max_message_size(None).max_frame_size(None);
-        let url = format!("ws://{address}/sync");
-        let connecting = tokio_tungstenite::connect_async_with_config(url, Some(config), true);
+        let mut request = format!("ws://{address}/sync").into_client_request().expect("an address");
+        if let Some(origin) = origin {
+            request.headers_mut().insert("Origin", origin.parse().expect("a header"));
+        }
+        let connecting = tokio_tungstenite::connect_async_with_config(request, Some(config), true);
         let opened = tokio::time::timeout(DEADLINE, connecting).await.expect("an answer in time");
         Client { socket: opened.expect("a WebSocket").0, heard: VecDeque::new(), producer: producer(1) }
     }

@@ -48,20 +48,16 @@ async fn health_and_files_are_served() {
 async fn a_foreign_page_may_not_connect_unless_it_is_named() {
     let folder = Folder::new();
     let relay = Relay::start(&folder, &["--origin", "https://app.example"]);
-    let upgrade = "Upgrade: websocket\r\nConnection: upgrade\r\nSec-WebSocket-Version: 13\r\n\
-        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nOrigin: ";
-    let ask = async |origin: &str| {
-        let mut socket = TcpStream::connect(&relay.address).await.expect("connected");
-        let request = format!("GET /sync HTTP/1.1\r\nHost: {}\r\n{upgrade}{origin}\r\n\r\n", relay.address);
-        socket.write_all(request.as_bytes()).await.expect("sent");
-        let mut status = [0; 12];
-        let reading = socket.read_exact(&mut status);
-        tokio::time::timeout(DEADLINE, reading).await.expect("in time").expect("an answer");
-        String::from_utf8_lossy(&status).into_owned()
+    let greet = async |origin: &str| {
+        let mut page = Client::open_page(&relay.address, Some(origin)).await;
+        page.say(hello(producer(1))).await;
+        page.hear().await
     };
-    assert_eq!(ask("https://evil.example").await, "HTTP/1.1 403");
-    assert_eq!(ask("https://app.example").await, "HTTP/1.1 101");
-    assert_eq!(ask(&format!("http://{}", relay.address)).await, "HTTP/1.1 101");
+    let refused = Err(Closed { code: Some(CloseCode::ForeignOrigin), is_clean: true });
+    assert_eq!(greet("https://evil.example").await, refused);
+    assert_eq!(greet("null").await, refused);
+    assert!(matches!(greet("https://app.example").await, Ok(Down::Welcome(_))));
+    assert!(matches!(greet(&format!("http://{}", relay.address)).await, Ok(Down::Welcome(_))));
 }
 
 /// Stop accepting, goodbye, finish what is under way, commit, exit 0.

@@ -48,7 +48,7 @@ impl Changes {
             streams: Streams::default(),
             pending: 0,
             rejected: 0,
-            connection: ConnectionValue::new(&Connection::Idle, |_| 0.0),
+            connection: ConnectionValue::new(&Connection::Idle, JsValue::NULL, |_| 0.0),
             storage,
             status: None,
             is_stale: true,
@@ -95,7 +95,7 @@ impl Changes {
     }
 
     /// Tells what the device noticed.
-    pub fn publish(&mut self, notice: &Notice, clock: &Clock) {
+    pub fn publish(&mut self, notice: &Notice, clock: &Clock, closed: JsValue) {
         self.is_stale = true;
         match notice {
             Notice::Appended { write, stream, event } => {
@@ -132,7 +132,7 @@ impl Changes {
                 self.tell_stream(stream, state);
             }
             Notice::Connection(connection) => {
-                self.connection = ConnectionValue::new(connection, |at| clock.wall_time(at));
+                self.connection = ConnectionValue::new(connection, closed, |at| clock.wall_time(at));
             }
             Notice::Storage(error) => self.storage_failed(*error),
         }

@@ -215,7 +215,8 @@ impl State {
         if let Notice::Storage(error) = &notice {
             self.questions.fail_reads(*error);
         }
-        self.changes.publish(&notice, &self.clock);
+        let closed = self.sockets.as_ref().map_or(JsValue::NULL, WebSockets::closed);
+        self.changes.publish(&notice, &self.clock, closed);
     }
 
     /// Nothing is left to be done: answers what waited for that, and says how things stand.

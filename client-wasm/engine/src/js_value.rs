@@ -219,12 +219,17 @@ impl From<ErrorInfo> for JsValue {
 pub struct ConnectionValue {
     state: &'static str,
     retry_at: Option<f64>,
+    closed: JsValue,
     error: Option<ErrorInfo>,
 }
 
 impl ConnectionValue {
-    /// `wall_time` says when that is, in milliseconds since 1970.
-    pub fn new(connection: &Connection, wall_time: impl Fn(sync_core::time::Millis) -> f64) -> ConnectionValue {
+    /// `closed`: how the last socket ended, see [`closed`]. `wall_time` says when that is, in milliseconds since 1970.
+    pub fn new(
+        connection: &Connection,
+        closed: JsValue,
+        wall_time: impl Fn(sync_core::time::Millis) -> f64,
+    ) -> ConnectionValue {
         let (state, retry_at, error) = match connection {
             Connection::Idle => ("idle", None, None),
             Connection::Offline => ("offline", None, None),
@@ -234,12 +239,19 @@ impl ConnectionValue {
             Connection::NeedsAuth => ("needs-auth", None, Some(ErrorInfo::new("needs-auth"))),
             Connection::Stopped { code } => ("stopped", None, Some(ErrorInfo::new(code))),
         };
-        ConnectionValue { state, retry_at, error }
+        ConnectionValue { state, retry_at, closed, error }
     }
     /// The engine has ended.
     pub fn closed() -> ConnectionValue {
-        ConnectionValue { state: "closed", retry_at: None, error: None }
+        ConnectionValue { state: "closed", retry_at: None, closed: JsValue::NULL, error: None }
     }
+}
+
+/// How a socket ended, as the browser tells it: 1006 and nothing if it was never open, or broke.
+pub fn closed(event: &web_sys::CloseEvent) -> JsValue {
+    // A close event has this property, and a string of JavaScript need not become one of Rust's.
+    let reason = js_sys::Reflect::get(event, &"reason".into()).unwrap_or_default();
+    Object::new().with("code", event.code()).with("reason", reason).into()
 }
 
 /// The local storage's state.
@@ -276,7 +288,7 @@ impl StatusValue {
             connection = connection.with("retryAt", at);
         }
         if let Some(error) = self.connection.error {
-            connection = connection.with("error", JsValue::from(error));
+            connection = connection.with("error", JsValue::from(error)).with("closed", &self.connection.closed);
         }
         let of = &self.storage;
         let storage = Object::new().with("durability", of.durability);

@@ -1,6 +1,7 @@
 //! The socket to the relay. There is one at a time: a new one takes the place of the old one, which is not read again
 //! (R3).
 
+use crate::js_value;
 use crate::timer::Timer;
 use alloc::collections::VecDeque;
 use alloc::rc::{Rc, Weak};
@@ -21,22 +22,32 @@ const BUFFERED_EVERY_MS: u64 = 10;
 /// Where to put what happens: it becomes the device's next input.
 pub type Sink = Rc<dyn Fn(Input)>;
 
+/// How the last socket ended, as JavaScript is told it: `{ code, reason }`, of which nothing here needs to know more; null
+/// if it did not, or was hung up here.
+type Closed = Rc<RefCell<JsValue>>;
+
 /// The sockets to one relay.
 pub struct WebSockets {
     url: String,
     sink: Sink,
     current: Option<Rc<Connection>>,
+    closed: Closed,
 }
 
 impl WebSockets {
     /// `url`: `ws:` or `wss:`.
     pub fn new(url: String, sink: Sink) -> WebSockets {
-        WebSockets { url, sink, current: None }
+        WebSockets { url, sink, current: None, closed: Rc::new(RefCell::new(JsValue::NULL)) }
+    }
+    /// How the last socket ended: `{ code, reason }`, or null if it did not, or was hung up here.
+    pub fn closed(&self) -> JsValue {
+        self.closed.borrow().clone()
     }
     /// Opens a socket; `SocketOpened` or `SocketClosed` follows. An error, in words, where the address is not allowed.
     pub fn dial(&mut self, socket: Socket) -> Result<(), String> {
         self.current = None;
-        self.current = Some(Connection::open(&self.url, socket, &self.sink)?);
+        self.closed.replace(JsValue::NULL);
+        self.current = Some(Connection::open(&self.url, socket, &self.sink, &self.closed)?);
         Ok(())
     }
     /// Sends a binary message, after those before it.
@@ -86,7 +97,7 @@ struct Connection {
 }
 
 impl Connection {
-    fn open(url: &str, socket: Socket, sink: &Sink) -> Result<Rc<Connection>, String> {
+    fn open(url: &str, socket: Socket, sink: &Sink, closed: &Closed) -> Result<Rc<Connection>, String> {
         let web = WebSocket::new(url).map_err(|error| {
             // "SyntaxError" or "SecurityError": the address itself may hold a secret, so it is not repeated.
             let name = error.dyn_ref::<web_sys::DomException>().map(|error| error.name());
@@ -101,8 +112,9 @@ impl Connection {
             let bytes = event.data().dyn_into::<ArrayBuffer>().map(|data| Uint8Array::new(&data).to_vec());
             told(Input::Frame { socket, bytes: bytes.unwrap_or_default().into() });
         });
-        let told = Rc::clone(sink);
+        let (told, closed) = (Rc::clone(sink), Rc::clone(closed));
         let on_close = Closure::<dyn FnMut(_)>::new(move |event: CloseEvent| {
+            closed.replace(js_value::closed(&event));
             told(Input::SocketClosed { socket, code: CloseCode::from_number(event.code()) });
         });
         web.set_onopen(Some(on_open.as_ref().unchecked_ref()));

@@ -76,11 +76,14 @@ export interface EngineRejection {
   readonly payload: Uint8Array;
 }
 
+/** How the last socket ended, as the browser tells it: 1006 and nothing if it was never open, or broke. Null: the device hung up. */
+export type EngineClosed = { readonly code: number; readonly reason: string } | null;
+
 /** The connection, as the engine tells it. */
 export type EngineConnection =
   | { readonly state: "idle" | "offline" | "connecting" | "connected" | "closed" }
-  | { readonly state: "waiting"; readonly retryAt: number; readonly error: EngineError }
-  | { readonly state: "needs-auth" | "stopped"; readonly error: EngineError };
+  | { readonly state: "waiting"; readonly retryAt: number; readonly error: EngineError; readonly closed: EngineClosed }
+  | { readonly state: "needs-auth" | "stopped"; readonly error: EngineError; readonly closed: EngineClosed };
 
 /** The whole of one stream's state on this device; told whenever a part of it changes. */
 export interface EngineStreamState {
