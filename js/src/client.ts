@@ -1,4 +1,5 @@
 /** The client: one user's local data and its connection. */
+import { demand, isObject } from "./arguments.js";
 import type { AppEvent, DocumentDefinition, StreamDefinition } from "./definitions.js";
 import { DocumentHandleImpl } from "./document-handle.js";
 import type { DocumentHandle } from "./document-types.js";
@@ -19,7 +20,7 @@ import { WeakCache } from "./weak-cache.js";
 
 /** Options of {@link createClient}. */
 export interface ClientOptions {
-  /** The relay, `wss://…`. Left out: this device only (no relay, `accepted` never settles). */
+  /** The relay, `wss://…` (or `https://…`), an absolute address. Left out: this device only (no relay, `accepted` never settles). */
   readonly url?: string;
   /**
    * A JWT, or a function called before each connection, before expiry, and when the relay refused the last one.
@@ -43,9 +44,9 @@ export interface Client {
   readonly database: string;
   /** Null: anonymous. */
   readonly user: string | null;
-  /** The document of that name. Opens nothing; cached per definition and name. Throws `invalid-name`. */
+  /** The document of that name. Opens nothing; cached per definition and name. Throws `invalid-name` and `invalid-value`. */
   document<T extends object>(definition: DocumentDefinition<T>, name: string): DocumentHandle<T>;
-  /** The stream of that name. Opens nothing; cached per definition and name. Throws `invalid-name`. */
+  /** The stream of that name. Opens nothing; cached per definition and name. Throws `invalid-name` and `invalid-value`. */
   stream<E extends AppEvent>(definition: StreamDefinition<E>, name: string): StreamHandle<E>;
   readonly status: Store<SyncStatus>;
   /** What the relay refused, oldest first, until retried or discarded. Survives reload; the same in all tabs. */
@@ -66,14 +67,30 @@ export interface Client {
   close(): Promise<void>;
 }
 
-/** Makes a client. Does nothing until first use: safe at module level, under StrictMode, and on a server. */
+/** Makes a client. Does nothing until first use: safe at module level, under StrictMode, and on a server. Throws `invalid-value`. */
 export function createClient(options: ClientOptions): Client {
+  checkOptions(options);
   const offline = new OfflineChoice(engineOf(options), browserWords());
   return new ClientImpl(options, browserLink(options, offline), offline);
 }
 
+function checkOptions(options: ClientOptions): void {
+  demand(isObject(options), 'createClient takes options such as { url: "wss://relay.example/sync", database: "my-app" }', options);
+  const { url, token, database, user, onLog } = options;
+  demand(typeof database === "string" && database !== "", "`database` must be the name of the app's local data, a string", database);
+  demand(user === undefined || (typeof user === "string" && user !== ""), "`user` must be the token's subject, a string, or left out", user);
+  demand(token === undefined || typeof token === "string" || typeof token === "function", "`token` must be a string or a function, or left out", token);
+  demand(onLog === undefined || typeof onLog === "function", "`onLog` must be a function, or left out", onLog);
+  demand(url === undefined || isRelayUrl(url), "`url` must be an absolute address of ws:, wss:, http: or https:, or left out", url);
+}
+
+function isRelayUrl(url: unknown): boolean {
+  return typeof url === "string" && /^(ws|http)s?:\/\/./i.test(url) && URL.canParse(url);
+}
+
+/** An address of http is that of the WebSocket beside it, which not every browser knows. */
 function engineOf(options: ClientOptions): EngineOptions {
-  return { url: options.url ?? null, database: options.database, user: options.user ?? null };
+  return { url: options.url?.replace(/^http/i, "ws") ?? null, database: options.database, user: options.user ?? null };
 }
 
 /** How a client reaches its engine in a browser. */
@@ -125,10 +142,10 @@ export class ClientImpl implements Client {
   }
 
   readonly document = <T extends object>(definition: DocumentDefinition<T>, name: string): DocumentHandle<T> =>
-    this.#handle(definition, name, () => new DocumentHandleImpl<T>(this.#session, definition, name, this.#documentAsset));
+    this.#handle("document", definition, name, () => new DocumentHandleImpl<T>(this.#session, definition, name, this.#documentAsset));
 
   readonly stream = <E extends AppEvent>(definition: StreamDefinition<E>, name: string): StreamHandle<E> =>
-    this.#handle(definition, name, () => new StreamHandleImpl<E>(this.#session, this.#rejections, definition, name));
+    this.#handle("stream", definition, name, () => new StreamHandleImpl<E>(this.#session, this.#rejections, definition, name));
 
   readonly streams = (prefix = ""): Store<readonly LocalStream[]> => this.#streams.list(prefix);
 
@@ -161,7 +178,8 @@ export class ClientImpl implements Client {
     this.#session.end(new SyncError("closed", why));
   }
 
-  #handle<H extends object>(definition: object, name: string, make: () => H): H {
+  #handle<H extends object>(kind: "document" | "stream", definition: { readonly kind: string }, name: string, make: () => H): H {
+    demand(definition?.kind === kind, `client.${kind} takes a definition of define${kind === "document" ? "Document" : "Stream"}`, definition);
     checkName(name);
     const handles = this.#handles.get(definition) ?? new WeakCache<string, object>();
     this.#handles.set(definition, handles);

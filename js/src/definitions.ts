@@ -1,7 +1,8 @@
 /** Kinds of documents, streams and views: pure data, defined once and opened by name on a client. */
 import type { EventInfo, Logged } from "./stream/events.js";
 import type { DocumentShape } from "./document/types.js";
-import type { SchemaOutput, StandardSchema } from "./schema.js";
+import { demand, isObject } from "./arguments.js";
+import { isSchema, type SchemaOutput, type StandardSchema } from "./schema.js";
 
 declare const typeOf: unique symbol;
 
@@ -44,10 +45,12 @@ export function defineDocument<S extends StandardSchema<object>>(
 export function defineDocument<T extends DocumentShape<T> & object>(
   ...options: {} extends T ? [options?: DocumentOptions<T>] : [options: DocumentOptions<T>]
 ): DocumentDefinition<T>;
-export function defineDocument(options: { defaults?: object; schema?: StandardSchema } = {}): DocumentDefinition<object> {
+export function defineDocument(options: { defaults?: object; schema?: StandardSchema } = { defaults: {} }): DocumentDefinition<object> {
+  demand(isObject(options) && isObject(options.defaults), "defineDocument takes { defaults: { ... } }, or nothing where every key is optional", isObject(options) ? options.defaults : options);
+  demand(options.schema === undefined || isSchema(options.schema), "the `schema` of defineDocument must be a Standard Schema", options.schema);
   const parts: DocumentDefinitionParts = {
     kind: "document",
-    defaults: (options.defaults ?? {}) as Record<string, unknown>,
+    defaults: options.defaults as Record<string, unknown>,
     schema: options.schema ?? null,
   };
   return Object.freeze(parts);
@@ -119,10 +122,14 @@ export function defineStream<M extends EventTypes>(options: {
   /** Annotate the parameter with the old shape. Must be pure: it runs on every read. */
   readonly upcast?: { readonly [retiredType: string]: Upcast<EventFrom<M>> };
 }): StreamDefinition<EventFrom<M>> {
+  demand(isObject(options) && isObject(options.events), "defineStream takes { events: { ... } }, each event() or a schema", isObject(options) ? options.events : options);
+  for (const [type, declared] of Object.entries(options.events)) {
+    demand(isSchema(declared) || (isObject(declared) && "~event" in declared), `the event "${type}" must be event() or a Standard Schema`, declared);
+  }
   const parts: StreamDefinitionParts = {
     kind: "stream",
     types: Object.keys(options.events),
-    schemas: new Map(Object.entries(options.events).map(([type, declared]) => [type, "~standard" in declared ? declared : null])),
+    schemas: new Map(Object.entries(options.events).map(([type, declared]) => [type, isSchema(declared) ? declared : null])),
     upcast: new Map(Object.entries(options.upcast ?? {})),
   };
   return Object.freeze(parts) as StreamDefinition<EventFrom<M>>;
@@ -168,6 +175,8 @@ export function defineView<E extends AppEvent, S>(
     readonly reduce: (state: S, event: Logged<E>) => S;
   },
 ): ViewDefinition<E, S> {
+  demand(stream?.kind === "stream", "defineView takes a definition of defineStream", stream);
+  demand(isObject(options) && typeof options.name === "string" && typeof options.reduce === "function", "defineView takes { name, initial, reduce } after it", options);
   const parts = { kind: "view" as const, stream, name: options.name, revision: options.revision ?? 1, initial: options.initial, reduce: options.reduce };
   return Object.freeze(parts);
 }

@@ -1,4 +1,5 @@
 /** A document: Automerge state under a stream name, edited at once and saved a frame at a time. */
+import { demand } from "./arguments.js";
 import type { DocumentDefinition, DocumentDefinitionParts } from "./definitions.js";
 import { conflictsAt } from "./document-conflicts.js";
 import { documentHistory } from "./document-history.js";
@@ -99,6 +100,7 @@ export class DocumentHandleImpl<T extends object> extends FeedHandle implements 
   readonly subscribe = (listener: () => void): Unsubscribe => this.#shown.subscribe(listener);
 
   readonly change = (edit: (draft: T) => void, options: ChangeOptions = {}): WriteHandle => {
+    demand(typeof edit === "function", "change takes a function that edits a draft", edit);
     const { schema } = this.#definition;
     const validate = schema === null ? {} : { validate: (next: unknown) => refuseInvalid(schemaProblem(schema, next), this.name) };
     return this.edit((state, stamp) => state.change(edit, { ...validate, ...stamp }), options);
@@ -546,6 +548,7 @@ export class DocumentHandleImpl<T extends object> extends FeedHandle implements 
   }
 
   #commitAt(heads: Parameters<DocumentHistory<T>["changeAt"]>[0], edit: (draft: T) => void, { message }: ChangeOptions): WriteHandle {
+    demand(typeof edit === "function", "changeAt takes a function that edits a draft", edit);
     this.opened();
     this.closeChange();
     const made = guarded(() => this.opened().changeAt(heads, edit, stampOf(message)), this.name);

@@ -1,4 +1,5 @@
 /** Values that come from the app or from other builds: JSON, and schemas that check it. */
+import { isObject } from "./arguments.js";
 import { SyncError } from "./errors.js";
 
 /** The part of the Standard Schema interface that Tidelog calls. Zod, Valibot, ArkType and others fit. */
@@ -17,6 +18,11 @@ export interface StandardSchema<Output = unknown> {
 
 /** The type a schema describes. */
 export type SchemaOutput<S extends StandardSchema> = NonNullable<S["~standard"]["types"]>["output"];
+
+/** Some libraries' schemas are functions. */
+export function isSchema(value: unknown): value is StandardSchema {
+  return (isObject(value) || typeof value === "function") && "~standard" in value;
+}
 
 /** Why a schema refuses a value, or null. The value itself is never changed: what is stored is what the app wrote. */
 export function schemaProblem(schema: StandardSchema, value: unknown): string | null {

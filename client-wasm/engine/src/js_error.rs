@@ -64,7 +64,7 @@ pub fn message(code: &str) -> &'static str {
         "access-revoked" => "the relay has withdrawn access to this stream",
         "closed" => "this engine has ended, or another one has taken its place",
         "invalid-name" => "not a stream name: 1 to 200 bytes, segments of A-Z a-z 0-9 . _ ~ - joined by /",
-        "invalid-value" => "not an event: its kind must be 1, 2 or 3, and its time milliseconds since 1970",
+        "invalid-value" => "not what this call takes: a wrong database, event, id or number",
         "needs-auth" => "the relay wants a token, or refused the last one",
         "not-on-device" => "the relay cannot be reached",
         "not-ready" => "the stream is not open",

@@ -51,7 +51,7 @@ export class DocumentState<T extends object> {
 
   /** Runs `edit` on a draft. If it throws, or a value cannot be stored, nothing is applied. Null: it changed nothing. */
   change(edit: (draft: T) => void, { validate, ...options }: EditOptions = {}): Step<T> | null {
-    const operations = this.#draft(this.#snapshot, undefined, edit, validate);
+    const operations = this.#draft("change", this.#snapshot, undefined, edit, validate);
     return operations.length === 0 ? null : this.#record(operations, null, options);
   }
 
@@ -135,7 +135,7 @@ export class DocumentState<T extends object> {
 
   /** Makes a change as if back then, at once committed. Null: it changed nothing. */
   changeAt(heads: Heads, edit: (draft: T) => void, options: CommitOptions & EditOptions): { step: Step<T>; commit: Commit } | null {
-    const operations = this.#draft(this.viewAt(heads), heads, edit, options.validate);
+    const operations = this.#draft("changeAt", this.viewAt(heads), heads, edit, options.validate);
     if (operations.length === 0) return null;
     const changed = guarded(() => this.#wasm.changeAt(heads, operations, Math.floor(options.time / 1000), options.message));
     return changed === undefined ? null : { step: this.#step(changed[1], null), commit: toCommit(changed[0]) };
@@ -179,8 +179,8 @@ export class DocumentState<T extends object> {
   // -------------------------------------------------------------------------------------------------------------- inside
 
   /** Runs an edit on a draft of a snapshot; gives what it recorded. */
-  #draft(snapshot: Snapshot<T>, heads: Heads | undefined, edit: (draft: T) => void, validate: EditOptions["validate"]): readonly Operation[] {
-    if (this.#editing) throw new DocumentError("invalid-value", "`change` of a document within `change` of the same document");
+  #draft(method: "change" | "changeAt", snapshot: Snapshot<T>, heads: Heads | undefined, edit: (draft: T) => void, validate: EditOptions["validate"]): readonly Operation[] {
+    if (this.#editing) throw new DocumentError("invalid-value", `\`${method}\` of a document within an edit of the same document`);
     const source: DraftSource = {
       child: (object, key) => this.#wasm.child(object, key, heads),
       kind: (object, key) => this.#wasm.kind(object, key, heads),
@@ -190,7 +190,7 @@ export class DocumentState<T extends object> {
     try {
       const returned: unknown = edit(recorder.root as T);
       if (typeof (returned as { then?: unknown } | undefined)?.then === "function") {
-        throw new DocumentError("invalid-value", "`edit` must be synchronous: what it does after an await would be lost");
+        throw new DocumentError("invalid-value", `the edit of \`${method}\` must be synchronous: what it does after an await would be lost`);
       }
       if (recorder.operations.length > 0) validate?.(recorder.result());
     } finally {

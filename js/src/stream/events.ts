@@ -1,4 +1,5 @@
 /** From the bytes of an event to what reducers and `read` receive, and back. */
+import { demand, isObject } from "../arguments.js";
 import type { AppEvent, StreamDefinitionParts } from "../definitions.js";
 import type { EngineLogEvent } from "../engine/engine.js";
 import { formatOffset, toEventId, type EventId, type Offset } from "../offset.js";
@@ -38,8 +39,9 @@ const NOTHING: Decoded = { events: [], unknown: false, invalid: false };
 const INVALID: Decoded = { events: [], unknown: false, invalid: true };
 const UNKNOWN: Decoded = { events: [], unknown: true, invalid: false };
 
-/** Checks what the app wants to append and gives the payload's bytes. Throws `invalid-value` and `too-large`. */
+/** Checks what the app wants to append and gives the payload's bytes. Throws `invalid-value`. */
 export function encodeEvent(definition: StreamDefinitionParts, event: AppEvent, stream: string): Uint8Array {
+  demand(isObject(event), "append takes an event, { type, payload }", event);
   if (!definition.schemas.has(event.type)) {
     throw new SyncError("invalid-value", `"${event.type}" is not among the events of this definition`, { stream });
   }

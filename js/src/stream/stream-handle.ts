@@ -1,4 +1,5 @@
 /** One stream of application events. */
+import { demand } from "../arguments.js";
 import type { AppEvent, StreamDefinition, StreamDefinitionParts, ViewDefinition, ViewDefinitionParts } from "../definitions.js";
 import { FeedHandle, type Handle } from "../handle.js";
 import type { Offset } from "../offset.js";
@@ -58,6 +59,7 @@ export class StreamHandleImpl<E extends AppEvent> extends FeedHandle implements 
   };
 
   readonly view = <S>(definition: ViewDefinition<E, S>): ViewHandle<S> => {
+    demand(definition?.kind === "view", "view takes a definition of defineView", definition);
     const parts = definition as unknown as ViewDefinitionParts<S>;
     const key = parts as ViewDefinitionParts;
     const made = this.#views.get(key) ?? this.#views.set(key, new View<unknown>(this.feed, key, this.#session.user));

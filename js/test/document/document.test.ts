@@ -80,6 +80,14 @@ describe("changes", () => {
     expect(ben.snapshot).toEqual({ title: pasted, status: "open", items: [], votes: 0 });
   }, 30_000);
 
+  test("must be made at once, and errors name the method that was called", () => {
+    const document = note(1);
+    edited(document, (draft) => void (draft.title = "x"));
+    expect(() => document.change((async () => undefined) as never)).toThrow("the edit of `change` must be synchronous");
+    expect(() => document.changeAt(document.heads(), (async () => undefined) as never, { time: 0 })).toThrow("the edit of `changeAt` must be synchronous");
+    expect(() => document.change(() => void document.change(() => undefined))).toThrow("`change` of a document within an edit");
+  });
+
   test("that would take too long, or hold a value that fits into no event, are refused at once", () => {
     const document = open<{ text: string; bytes?: Uint8Array }>(1, { defaults: { text: "" } });
     const before = document.snapshot;
