@@ -1,4 +1,7 @@
-/** `npm run build`: TypeScript to `dist/`, and beside it the WebAssembly modules that `cargo xtask wasm` made. */
+/**
+ * `npm run build`: TypeScript to `dist/`, and beside it the WebAssembly modules that `cargo xtask wasm` made. `npm pack` does
+ * it too, and packs the licences of the repository, which stand beside `package.json` for that.
+ */
 import { spawnSync } from "node:child_process";
 import { cpSync, existsSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -21,3 +24,4 @@ if (status !== 0) process.exit(status ?? 1);
 
 // Only what is loaded: the generated types are for the package's own eyes.
 cpSync("wasm", "dist/wasm", { recursive: true, filter: (path) => !path.endsWith(".d.ts") });
+for (const licence of ["LICENSE-APACHE", "LICENSE-MIT"]) cpSync(`../${licence}`, licence);
