@@ -1,7 +1,7 @@
 /** The conversation between pages and their host: versions, locks, vanished pages, tokens, the window. */
 import { afterEach, expect, test, vi } from "vitest";
 import { defineStream, event } from "../src/index.js";
-import { engineLockName, hostName, PAGE_WINDOW_BYTES, PROTOCOL_VERSION, pageLockName, type HostMessage, type PageMessage } from "../src/engine/protocol.js";
+import { engineLockName, hostLockName, hostName, PAGE_WINDOW_BYTES, PROTOCOL_VERSION, pageLockName, type HostMessage, type PageMessage } from "../src/engine/protocol.js";
 import { Host } from "../src/engine/host.js";
 import { greet } from "../src/engine/greeting.js";
 import { json } from "./fake-engine.js";
@@ -48,6 +48,40 @@ test("a host of another version: the client stops with outdated-app, and everyth
   expect(client.status.getSnapshot()).toMatchObject({ outdated: true, connection: { state: "stopped", error: { code: "outdated-app" } } });
   expect(orders.status.getSnapshot()).toMatchObject({ phase: "failed", error: { code: "outdated-app" } });
   expect(() => orders.append({ type: "closed" })).toThrow("another build");
+});
+
+test("the end of a host's process, of which nothing tells, ends its pages with a word", async () => {
+  const world = new World();
+  let die = (): void => undefined;
+  void world.locks.request(hostLockName("mortal"), () => new Promise<void>((resolve) => { die = resolve; }));
+  const { ClientImpl } = await import("../src/client.js");
+  const client = new ClientImpl({ url: "wss://relay.test", database: "test" }, {
+    ...world.link(),
+    ports: [() => {
+      const { port1, port2 } = new MessageChannel();
+      port2.onmessage = () => port2.postMessage({ type: "alive", host: "mortal" } satisfies HostMessage);
+      return port1;
+    }],
+  });
+  client.status.subscribe(() => undefined);
+  await turns();
+  expect(client.status.getSnapshot().connection.state).not.toBe("stopped");
+  die();
+  await eventually(() => client.status.getSnapshot().connection.state === "stopped");
+  expect(client.status.getSnapshot().connection).toMatchObject({ state: "stopped", error: { code: "engine-failed" } });
+});
+
+test("a host tells each of its pages which lock it holds", async () => {
+  const world = new World();
+  const pages = [rawPage(world), rawPage(world, { page: "another" })];
+  await eventually(() => pages.every(({ heard }) => heard.some((message) => message.type === "alive")));
+  const hosts = pages.flatMap(({ heard }) => heard.flatMap((message) => (message.type === "alive" ? [message.host] : [])));
+  expect(new Set(hosts).size).toBe(1);
+  let isFree = false;
+  void world.locks.request(hostLockName(hosts[0]!), () => void (isFree = true));
+  await turns();
+  expect(isFree).toBe(false);
+  pages.forEach(({ port }) => port.close());
 });
 
 test("a page that comes to an engine whose storage is gone gets a new one, and the other pages are at their end", async () => {

@@ -2,16 +2,16 @@
  * The host: one engine for many pages. It keeps no log and no queue of its own; it passes on what pages ask and what
  * the engine tells, and knows which page wants what.
  *
- * Two locks keep it honest: it holds the engine's lock while its engine lives, so that there is one engine per
- * (origin, database, user) even when two builds of an app, or two relays' addresses, run two workers; and it waits for each page's lock, which
- * the browser releases however the page ends.
+ * Locks keep it honest: it holds the engine's lock while its engine lives, so that there is one engine per
+ * (origin, database, user) even when two builds of an app, or two relays' addresses, run two workers; it waits for each page's lock, which
+ * the browser releases however the page ends; and it holds one of its own, for which its pages wait in the same way.
  */
 import type { Engine, EngineApplied, EngineEvent, EngineHint, EngineOptions, EngineStatus, StartEngine } from "./engine.js";
 import { HostPage } from "./host-page.js";
 import { PageNumbers } from "./page-numbers.js";
 import { OpenStreams } from "./open-streams.js";
 import { TokenRequests } from "./token-requests.js";
-import { engineLockName, PROTOCOL_VERSION, type HostCalls, type HostMessage, type PageMessage } from "./protocol.js";
+import { engineLockName, hostLockName, PROTOCOL_VERSION, type HostCalls, type HostMessage, type PageMessage } from "./protocol.js";
 
 /** What a host needs from its surroundings. */
 export interface HostEnvironment {
@@ -54,10 +54,24 @@ export class Host {
   #idleTimer: ReturnType<typeof setTimeout> | undefined;
   /** What pages said while the engine was starting. */
   #early: ((engine: Engine) => void)[] = [];
+  /** Said to pages once this host holds its own lock. */
+  #alive: HostMessage | null = null;
 
   constructor(options: EngineOptions, environment: HostEnvironment) {
     this.#options = options;
     this.#environment = environment;
+    this.#holdLock();
+  }
+
+  /** Never let go: the browser does, when this host's process ends. */
+  #holdLock(): void {
+    const host = crypto.randomUUID();
+    const hold = (): Promise<void> => {
+      this.#alive = { type: "alive", host };
+      this.#broadcast(this.#alive);
+      return new Promise(() => undefined);
+    };
+    this.#environment.locks?.request(hostLockName(host), hold).catch(() => undefined);
   }
 
   /** A page said hello; from here on its port is this host's. */
@@ -69,6 +83,7 @@ export class Host {
     this.#pages.add(page);
     port.onmessage = ({ data }: MessageEvent<PageMessage>) => this.#hear(page, data);
     page.post({ type: "welcome", protocol: PROTOCOL_VERSION });
+    if (this.#alive !== null) page.post(this.#alive);
     if (hello.locked && locks !== null) page.watch(locks, hello.page, () => this.#leave(page, "vanished"));
     if (page.hasToken) this.#tokens.addPage(page);
     if (this.#phase.state === "idle" || this.#phase.state === "broken") void this.#start(hello);

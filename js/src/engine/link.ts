@@ -1,6 +1,6 @@
 /** A page's end of the conversation with its host. */
 import { SyncError, toSyncErrorCode } from "../errors.js";
-import { PROTOCOL_VERSION, pageLockName, type HostCalls, type HostMessage, type PageEvent, type PageMessage } from "./protocol.js";
+import { PROTOCOL_VERSION, hostLockName, pageLockName, type HostCalls, type HostMessage, type PageEvent, type PageMessage } from "./protocol.js";
 import type { EngineOptions } from "./engine.js";
 
 /** What the host's engine is doing, as this page knows. `ended`: this link is over and everything asked of it fails. */
@@ -51,6 +51,7 @@ export class Link {
   #isLocked = false;
   #ended: SyncError | null = null;
   #releaseLock: () => void = () => undefined;
+  readonly #unwatch = new AbortController();
 
   constructor(options: LinkOptions, target: LinkTarget) {
     this.#options = options;
@@ -85,9 +86,16 @@ export class Link {
     this.#ended = error;
     this.#port?.close();
     this.#releaseLock();
+    this.#unwatch.abort();
     for (const { reject } of this.#waiting.values()) reject(error);
     this.#waiting.clear();
     this.#target.onPhase({ phase: "ended", error });
+  }
+
+  /** A worker's process that ends says nothing, and neither does its port; its lock becomes free. */
+  #watch(host: string): void {
+    const ended = (): void => this.end(new SyncError("engine-failed", "the process that kept this app's data has ended: load this tab again"));
+    this.#options.locks?.request(hostLockName(host), { signal: this.#unwatch.signal }, ended).catch(() => undefined);
   }
 
   /** Held until the page ends: however a page dies, its locks are released, and the host sees it. Gives whether it is. */
@@ -140,6 +148,8 @@ export class Link {
         for (const said of unsaid) this.say(said);
         return;
       }
+      case "alive":
+        return this.#watch(message.host);
       case "refused":
         return this.end(new SyncError("outdated-app", `another tab runs another build of this app (protocol ${message.protocol}, here ${PROTOCOL_VERSION}): reload all its tabs`));
       case "closed":

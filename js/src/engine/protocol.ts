@@ -35,6 +35,11 @@ export function pageLockName(page: string): string {
   return `tidelog-page:${page}`;
 }
 
+/** The name of the lock a host holds while it lives: a page waits for it to notice that its host's process is gone. */
+export function hostLockName(host: string): string {
+  return `tidelog-host:${host}`;
+}
+
 /** The calls that are answered, with what they take and give. */
 export interface HostCalls {
   read: { args: readonly [stream: string, after: number, maxBytes: number]; result: EngineLogPage };
@@ -87,6 +92,8 @@ export type PageEvent = Exclude<EngineEvent, EngineApplied | { type: "needs-toke
 /** Host to page. */
 export type HostMessage =
   | { readonly type: "welcome"; readonly protocol: number }
+  /** The host holds the lock of this name from now on until its process ends, of which nothing else would tell. */
+  | { readonly type: "alive"; readonly host: string }
   /** The host speaks another version; it closes the port after this. */
   | { readonly type: "refused"; readonly protocol: number }
   /** Another host holds the engine's lock: everything waits until it ends. */

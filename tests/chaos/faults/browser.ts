@@ -32,8 +32,8 @@ export const BROWSER_FAULTS: Readonly<Record<string, Fault>> = {
     },
   },
   /**
-   * A renderer holds one tab or more, and one of them the engine's worker. The tabs of other renderers do not notice when
-   * that is gone: what they write stays unsaved, and says so, until they are loaded again. So they are.
+   * A renderer holds one tab or more, and one of them the engine's worker. The tabs of other renderers say so when
+   * that is gone, and ask to be loaded again. So they are.
    */
   "renderer-kill": {
     touches: ["browser"],
