@@ -26,7 +26,7 @@ const MODULES: [Module; 3] = [
         package: "tidelog-engine",
         features: "module",
         // Between what the compiler inlines to make things small and to make them as small as can be: this is the smallest.
-        flags: &["-C", "llvm-args=-inline-threshold=15"],
+        flags: &["-C", "llvm-args=-inline-threshold=10"],
         file: "tidelog_engine.wasm",
         folder: SHIPPED,
         name: "engine",

@@ -38,8 +38,8 @@ pub(super) struct Heal {
     entries: SortedMap<Place, Entry>,
     places: SortedMap<EventId, Place>,
     batches: SortedMap<(u32, Offset), (HealRow, usize)>,
-    /// Batches that were loaded for the next message.
-    loaded: SortedMap<Missing, Vec<Event>>,
+    /// Batches that were loaded for the next message: few.
+    loaded: Vec<(Missing, Vec<Event>)>,
 }
 
 impl Heal {
@@ -182,19 +182,20 @@ impl Heal {
         let unsent = self.entries.iter().filter(|(_, entry)| !entry.sent && !entry.gap);
         unsent.map(|((core::cmp::Reverse(generation), upto, index), entry)| {
             let batch = (*generation, *upto);
-            let event = self.loaded.get(&batch).and_then(|events| events.get(*index).cloned());
+            let loaded = self.loaded.iter().find(|(loaded, _)| *loaded == batch);
+            let event = loaded.and_then(|(_, events)| events.get(*index).cloned());
             let event = event.map(|event| if entry.refiled { event.refiled() } else { event });
             (entry, event.ok_or(batch))
         })
     }
     pub(super) fn loaded(&mut self, batch: Missing, events: Vec<Event>) {
-        self.loaded.insert(batch, events);
+        self.loaded.push((batch, events));
     }
     /// What was loaded for a message is not needed again, but for the batch that the next one begins in.
     pub(super) fn unload(&mut self) {
         let next = self.entries.iter().find(|(_, entry)| !entry.sent && !entry.gap);
         let next = next.map(|((core::cmp::Reverse(generation), upto, _), _)| (*generation, *upto));
-        self.loaded.retain(|batch, _| Some(*batch) == next);
+        self.loaded.retain(|(batch, _)| Some(*batch) == next);
     }
     /// The lowest generation that has something left; the store's rows below it are gone.
     pub(super) fn oldest(&self) -> Option<u32> {

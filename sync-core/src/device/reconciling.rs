@@ -102,11 +102,10 @@ impl Stream {
         let refused = |sequence: Sequence, tag: Tag| {
             known.refused.iter().find(|f| (f.sequence, f.tag) == (sequence, tag)).cloned()
         };
-        let kept: Vec<(EventId, Tag)> = self.heal.entries().map(|entry| (entry.id, entry.tag)).collect();
-        for (id, tag) in kept.into_iter().filter(|(id, _)| id.producer == old) {
-            let Some(f) = refused(id.sequence, tag) else { continue };
-            if let Some(content) = self.heal.remove(&self.name.clone(), id, io).and_then(|entry| entry.content) {
-                self.list(Rejection { id, code: f.code, reason: f.reason, content }, io);
+        // Own events to heal have it in the outbox's place.
+        for f in &known.refused {
+            if self.own_tag(f.sequence) == Some(f.tag) && self.heal.get(self.own_id(f.sequence)).is_some() {
+                self.reject(f.sequence, &f.code, &f.reason, io);
             }
         }
         let is_used_up = |s: &Stream, sequence: Sequence| matches!(s.own(sequence), Own::Refused | Own::Void);

@@ -53,7 +53,7 @@ impl Stream {
     fn sent(&mut self, session: &mut Session, message: Up, ids: (ProducerId, Sequence, Sequence), io: &mut Io) {
         let bytes = session.send(&message, io);
         if let Some(link) = &mut self.link {
-            link.unanswered.push_back((ids.0, ids.1, ids.2, bytes));
+            link.unanswered.push((ids.0, ids.1, ids.2, bytes));
         }
     }
 
@@ -132,7 +132,7 @@ impl Stream {
         let bytes = session.send(&Up::Heal(heal), io) / events.len().max(1);
         let Some(link) = &mut self.link else { return };
         for event in events {
-            link.unanswered.push_back((event.id.producer, event.id.sequence, event.id.sequence, bytes));
+            link.unanswered.push((event.id.producer, event.id.sequence, event.id.sequence, bytes));
         }
     }
 

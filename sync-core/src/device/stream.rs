@@ -67,7 +67,7 @@ pub(super) struct Link {
     /// Next own sequence to send.
     pub(super) next: Sequence,
     /// What was sent and not answered: whose, first, last, bytes.
-    pub(super) unanswered: VecDeque<(ProducerId, Sequence, Sequence, usize)>,
+    pub(super) unanswered: Vec<(ProducerId, Sequence, Sequence, usize)>,
     /// Fates that stand once the cursor reaches the offset.
     pub(super) verdicts: Vec<(EventId, Tag, HealFate, Offset)>,
     /// Strays whose own id is taken in this log: to be sent under a derived id.
@@ -90,7 +90,7 @@ impl Link {
             phase: Phase::Asking,
             turn: Turn::Wait,
             next: 1,
-            unanswered: VecDeque::new(),
+            unanswered: vec![],
             verdicts: vec![],
             taken: SortedSet::new(),
             strays_sent: SortedSet::new(),

@@ -105,8 +105,9 @@ impl Device {
 
     /// Whether an own event is in the list of rejections, under its derived id perhaps.
     fn is_rejected(&self, stream: &StreamName, (id, tag): (EventId, Tag)) -> bool {
-        let derived = EventId { producer: digest::derived_producer(id, tag), sequence: 1 };
-        [id, derived].into_iter().any(|id| self.io.rejections.contains_key(&(stream.clone(), id)))
+        let derived = digest::derived_producer(id, tag);
+        let is_it = |other: EventId| other == id || other.producer == derived;
+        self.io.rejections.keys().any(|(of, other)| of == stream && is_it(*other))
     }
 
     pub(super) fn drop_rejection(&mut self, stream: StreamName, id: EventId) {
