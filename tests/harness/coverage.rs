@@ -142,6 +142,7 @@ fn fate(fate: HealFate) -> &'static str {
         HealFate::Refused => "refused",
         HealFate::Other => "other",
         HealFate::Later => "later",
+        HealFate::Branch => "branch",
     }
 }
 

@@ -454,7 +454,7 @@ fn tell(decided: Decided) -> Reply {
             let outcomes = fates.into_iter().map(|fate| match fate {
                 Fate::Logged(offset) => Outcome::Logged(DurableOffset::minted_by_store(offset)),
                 Fate::Refused { code, reason } => Outcome::Refused { code, reason },
-                Fate::Void | Fate::Passed | Fate::Gap | Fate::Later => Outcome::Void,
+                Fate::Void | Fate::Passed | Fate::Gap | Fate::Later | Fate::Branch => Outcome::Void,
             });
             let head = DurableOffset::minted_by_store(head);
             Reply::Append(Ok(Appended { epoch, outcomes: outcomes.collect(), new, head }))
@@ -464,6 +464,7 @@ fn tell(decided: Decided) -> Reply {
                 Fate::Logged(offset) => HealOutcome::Taken(DurableOffset::minted_by_store(offset)),
                 Fate::Gap => HealOutcome::Gap,
                 Fate::Later => HealOutcome::Later,
+                Fate::Branch => HealOutcome::Branch,
                 Fate::Passed => HealOutcome::Passed,
                 Fate::Refused { .. } => HealOutcome::Refused,
                 Fate::Void => HealOutcome::Other,

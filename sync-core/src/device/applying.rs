@@ -140,7 +140,7 @@ impl Stream {
                 let name = self.name.clone();
                 match fate {
                     // What follows it in its chain has verdicts of its own.
-                    HealFate::Other if self.heal.refile(&name, id, io) => {}
+                    HealFate::Other | HealFate::Branch if self.heal.refile(&name, id, io) => {}
                     _ => drop(self.heal.remove(&name, id, io)),
                 }
             }

@@ -235,8 +235,8 @@ impl Stream {
         }
     }
 
-    /// `healed`: the verdicts stand once the cursor reaches `head`. What stands before an own event was sent before it, so a
-    /// gap there is another branch of this device's chain: the answer to asking again tells (R10).
+    /// `healed`: the verdicts stand once the cursor reaches `head`. Another branch of this device's own chain is a copy's:
+    /// the answer to asking again tells (R10).
     pub(super) fn healed(&mut self, head: Offset, verdicts: &[Verdict]) -> Next {
         let mut next = Next::On;
         for verdict in verdicts {
@@ -245,7 +245,7 @@ impl Stream {
             let Some(link) = &mut self.link else { return next };
             link.answered(verdict.producer, verdict.sequence);
             match verdict.fate {
-                HealFate::Gap if is_own => next = Next::AskAgain,
+                HealFate::Branch if is_own => next = Next::AskAgain,
                 HealFate::Gap => self.heal.set_gap(id, verdict.tag),
                 HealFate::Later => {
                     self.heal.send_again(id, verdict.tag);

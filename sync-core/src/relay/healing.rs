@@ -97,6 +97,7 @@ impl Relay {
                         HealOutcome::Other => HealFate::Other,
                         HealOutcome::Gap => HealFate::Gap,
                         HealOutcome::Later => HealFate::Later,
+                        HealOutcome::Branch => HealFate::Branch,
                     },
                 };
                 let verdicts = heal.events.iter().zip(healed.outcomes).map(verdict).collect();

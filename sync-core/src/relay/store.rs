@@ -96,7 +96,7 @@ pub struct Appended {
 }
 
 /// Events that an earlier log had accepted, in its order, of any producers (R12). Behind one that is
-/// told [`HealOutcome::Other`] nothing is taken: that one goes on under another id, before what was read after it.
+/// told [`HealOutcome::Other`] or [`HealOutcome::Branch`] nothing is taken: that one goes on under another id, before what was read after it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HealRequest {
     /// The stream; born by it if need be.
@@ -120,8 +120,10 @@ pub enum HealOutcome {
     Other,
     /// What stood before it is not there yet.
     Gap,
-    /// Not taken: it stands behind an `Other` of the same heal.
+    /// Not taken: it stands behind an `Other` or a `Branch` of the same heal.
     Later,
+    /// Not taken, for good: what stood before it is another event here.
+    Branch,
 }
 
 /// The fates of a heal, in order.

@@ -141,6 +141,8 @@ pub enum HealFate {
     /// It stands behind one that is told `Other`, and was not looked at: to be sent again when that one has been sent under
     /// its derived id.
     Later,
+    /// What stood before it is another event here: it is on another branch of its producer's chain, for certain.
+    Branch,
 }
 
 /// relay -> device
@@ -513,6 +515,7 @@ fn read_healed(input: &mut Reader<'_>) -> Result<Down, DecodeError> {
                     2 => HealFate::Refused,
                     3 => HealFate::Other,
                     4 => HealFate::Later,
+                    5 => HealFate::Branch,
                     // What a later version may tell, the log tells too.
                     _ => HealFate::Passed,
                 };

@@ -247,7 +247,7 @@ pub async fn heal_waits_for_the_predecessor_and_for_its_tag(mut world: World) {
     // A clone's other first event took the place: what follows the old one must not follow it.
     world.store().append(clone.batch(|clone| vec![clone.event("another one")])).await.unwrap();
     let other = world.store().heal(heal(&a.stream, old)).await.unwrap();
-    assert_eq!(other.outcomes, [HealOutcome::Passed, HealOutcome::Gap, HealOutcome::Gap]);
+    assert_eq!(other.outcomes, [HealOutcome::Passed, HealOutcome::Branch, HealOutcome::Later]);
     assert_eq!(read_all(&mut world, &a.stream, Offset::ZERO, 1 << 20).await.len(), 1);
 }
 

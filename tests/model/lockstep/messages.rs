@@ -217,6 +217,7 @@ impl Names {
                     HealFate::Refused => *verdict == model::Verdict::Refused,
                     HealFate::Other => *verdict == model::Verdict::Other,
                     HealFate::Later => *verdict == model::Verdict::Later,
+                    HealFate::Branch => *verdict == model::Verdict::Branch,
                 };
                 same("fate", fate, verdict, is_same)
             }

@@ -78,7 +78,7 @@ impl Device {
                     link.answered(event.producer, event.seq);
                     match verdict {
                         // R10: another branch of its own chain. The answer to asking again tells.
-                        Verdict::Gap if event.producer == self.disk.producer => self.link = None,
+                        Verdict::Branch if event.producer == self.disk.producer => self.link = None,
                         Verdict::Gap => drop(link.gaps.insert(event.id())),
                         Verdict::Later => {
                             link.heal_sent.remove(&event.id());
@@ -427,7 +427,9 @@ impl Device {
         let (ripe, unripe): (Vec<_>, Vec<_>) = link.verdicts.drain(..).partition(|(.., head)| cursor >= *head);
         link.verdicts = unripe;
         for (e, verdict, _) in ripe {
-            let other = verdict == Verdict::Other && e.producer != d.producer && !m.drops(HealVoidDropped);
+            let other = matches!(verdict, Verdict::Other | Verdict::Branch)
+                && e.producer != d.producer
+                && !m.drops(HealVoidDropped);
             if other && let Some(h) = d.heal.iter_mut().find(|h| h.same_event(&e)) {
                 // What follows it in its chain has verdicts of its own.
                 *h = h.refile();

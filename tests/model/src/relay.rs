@@ -49,7 +49,7 @@ pub fn receive(m: &Model, w: &mut World, mut link: Option<&mut Link>, run: &[Up]
             let mut held_up = false;
             let mut heal = |msg| {
                 let healed = heal(m, w, msg, held_up)?;
-                held_up |= healed.1 == Verdict::Other && !m.drops(HealOvertaken);
+                held_up |= matches!(healed.1, Verdict::Other | Verdict::Branch) && !m.drops(HealOvertaken);
                 Some(healed)
             };
             let verdicts: Vec<(Entry, Verdict)> = run.iter().filter_map(&mut heal).collect();
@@ -72,7 +72,7 @@ fn heal(m: &Model, w: &mut World, msg: &Up, held_up: bool) -> Option<(Entry, Ver
     // Nothing may slip in below a sequence once the last has passed it.
     let is_other = |at: (u8, Tag)| event.prev == at.0 && event.prev_tag != at.1;
     let other = (is_other(r.logged) || is_other((r.last, r.tag))) && !m.drops(HealPrevUntagged);
-    let gap = (event.prev > r.last || other) && !m.drops(HealGaps);
+    let gap = event.prev > r.last && !m.drops(HealGaps);
     if r.refused.get(&event.seq) == Some(&event.tag) {
         return Some((event, Verdict::Refused));
     } else if event.seq <= r.last {
@@ -82,6 +82,8 @@ fn heal(m: &Model, w: &mut World, msg: &Up, held_up: bool) -> Option<(Entry, Ver
         return Some((event, if other { Verdict::Other } else { Verdict::Passed }));
     } else if held_up {
         return Some((event, Verdict::Later));
+    } else if other && !m.drops(HealGaps) {
+        return Some((event, Verdict::Branch));
     } else if gap {
         return Some((event, Verdict::Gap));
     }

@@ -331,6 +331,8 @@ pub enum Verdict {
     Refused,
     /// What stood before it is not there yet.
     Gap,
+    /// What stood before it is another event here: it is on another branch of its producer's chain.
+    Branch,
     /// It stands behind one of the same message that something else took the place of: to be sent again behind that.
     Later,
 }

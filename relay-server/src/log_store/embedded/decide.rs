@@ -60,6 +60,7 @@ pub(super) enum Fate {
     Passed,
     Gap,
     Later,
+    Branch,
 }
 
 /// A reply before it is synced.
@@ -143,7 +144,7 @@ impl<'a> Decisions<'a> {
                 Err(current) => return Ok(Err(StoreError::Epoch { current })),
             };
             let fate = self.touched[at].heal(self.db, self.tail, event, is_held_up)?;
-            is_held_up |= matches!(fate, Fate::Void);
+            is_held_up |= matches!(fate, Fate::Void | Fate::Branch);
             fates.push(fate);
             place = Some(at);
         }
@@ -358,7 +359,9 @@ impl Touched {
             }
         } else if is_held_up {
             Fate::Later
-        } else if prev > record.last || is_other(record.logged) || is_other((record.last, record.tag)) {
+        } else if is_other(record.logged) || is_other((record.last, record.tag)) {
+            Fate::Branch
+        } else if prev > record.last {
             Fate::Gap
         } else if event.needs_prev && prev != record.logged.0 {
             self.refuse_dependent(producer, sequence, event.tag, &mut record)

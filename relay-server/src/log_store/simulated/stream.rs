@@ -83,7 +83,7 @@ pub(super) fn heal_in(
     let mut is_held_up = false;
     let outcomes = heal.events.iter().map(|event| {
         let outcome = work.heal(event, is_held_up);
-        is_held_up |= outcome == HealOutcome::Other;
+        is_held_up |= matches!(outcome, HealOutcome::Other | HealOutcome::Branch);
         outcome
     });
     let outcomes = outcomes.collect();
@@ -165,7 +165,9 @@ impl Work {
             }
         } else if is_held_up {
             HealOutcome::Later
-        } else if prev > known.last || is_after_other {
+        } else if is_after_other {
+            HealOutcome::Branch
+        } else if prev > known.last {
             HealOutcome::Gap
         } else if event.needs_prev && !is_after_logged {
             self.refuse(event.id, event.tag, DEPENDS_ON_REJECTED, "");
