@@ -242,8 +242,9 @@ impl Oracle {
     fn excuse_compacted(&mut self, store: &Store, devices: &[DeviceNode]) {
         let restorable = self.held(store, devices, &RESTORABLE);
         let compacted = self.held(store, devices, &[Table::Snapshots]);
-        let copied = |birth: &Birth| self.born.get(*birth as usize).is_some_and(|b| self.forked.contains(&b.device));
-        self.alive.retain(|birth| restorable.contains(birth) || !compacted.contains(birth) && !copied(birth));
+        let mut alive = std::mem::take(&mut self.alive);
+        alive.retain(|b| restorable.contains(b) || !compacted.contains(b) && !self.may_have_copies(*b));
+        self.alive = alive;
     }
     fn held(&self, store: &Store, devices: &[DeviceNode], tables: &[Table]) -> BTreeSet<Birth> {
         let mut held: BTreeSet<Birth> = store.logs().flat_map(|(_, log)| log.births().iter().copied()).collect();
