@@ -66,6 +66,10 @@ impl Stream {
             }
             self.see_own(event, io);
         }
+        if self.is_own_refiled(event) {
+            self.suspect = true;
+            return false;
+        }
         self.heal.retry_gaps(event.id.producer);
         let name = self.name.clone();
         if let Some(tag) = self.heal.get(event.id).map(|entry| entry.tag) {
@@ -86,6 +90,18 @@ impl Stream {
             }
         }
         true
+    }
+
+    /// Whether it is an own open event under its derived id: only a copy of this device can have made that necessary.
+    fn is_own_refiled(&self, event: &Event) -> bool {
+        if event.id.sequence != 1 {
+            return false;
+        }
+        let own = (1..).zip(&self.tags).filter(|(_, tag)| **tag == event.tag).map(|(sequence, _)| sequence);
+        own.map(|sequence| self.own_id(sequence)).any(|id| {
+            let is_open = self.outbox.contains_key(&id.sequence) || self.heal.get(id).is_some();
+            is_open && digest::derived_producer(id, event.tag) == event.id.producer
+        })
     }
 
     /// An own event came back in the log at the cursor (R4).
@@ -124,10 +140,12 @@ impl Stream {
             }
             self.open_upto(last).into_members().for_each(|s| self.reject(s, "reason-lost", "", io));
         }
-        let Some(link) = &mut self.link else { return };
-        if link.verdicts.is_empty() {
-            return;
-        }
+        self.settle_verdicts(cursor, io);
+        self.settle_voids(io);
+    }
+
+    fn settle_verdicts(&mut self, cursor: Offset, io: &mut Io) {
+        let Some(link) = self.link.as_mut().filter(|link| !link.verdicts.is_empty()) else { return };
         let (ripe, unripe) = core::mem::take(&mut link.verdicts).into_iter().partition(|(.., head)| cursor >= *head);
         link.verdicts = unripe;
         let ripe: Vec<(EventId, Tag, HealFate, Offset)> = ripe;
@@ -139,19 +157,16 @@ impl Stream {
             } else if self.heal.get(id).is_some_and(|entry| entry.tag == tag) {
                 let name = self.name.clone();
                 match fate {
-                    // What follows it in its chain has verdicts of its own.
-                    HealFate::Other | HealFate::Branch if self.heal.refile(&name, id, io) => {}
-                    _ => drop(self.heal.remove(&name, id, io)),
+                    // What follows it in its producer's chain is on the other branch too.
+                    HealFate::Branch => self.heal.refile_from(&name, id, io),
+                    HealFate::Other if self.heal.refile(&name, id, io) => {}
+                    _ => drop(self.heal.let_go(&name, id, io)),
                 }
             }
-            match self.strays.iter().find(|stray| stray.id == id && stray.tag == tag) {
-                Some(void) if void.is_void() => drop(self.forget_stray(id, io)),
-                Some(_) => {
-                    let Some(link) = &mut self.link else { return };
-                    link.taken.insert(id);
-                    link.strays_sent.remove(&id);
-                }
-                None => {}
+            let stray = self.open_strays().find(|stray| stray.id == id && stray.tag == tag).map(|stray| stray.order);
+            if let Some(order) = stray {
+                self.record.taken.insert(order, order);
+                self.dirty = true;
             }
         }
     }
@@ -236,13 +251,12 @@ impl Stream {
         refusal: &impl Fn(EventId, Tag) -> Option<&'a crate::wire::Refusal>,
         io: &mut Io,
     ) {
-        for stray in self.strays.clone() {
-            if self.strays.iter().all(|other| other.id != stray.id) {
+        for stray in self.open_strays().cloned().collect::<Vec<_>>() {
+            if self.open_strays().all(|other| other.id != stray.id) {
                 continue;
             }
             let last = logged(stray.id.producer);
-            let contained = logged(digest::derived_producer(stray.id, stray.tag)).0 >= 1
-                || stray.is_void() && (stray.id.sequence <= last.0 || refusal(stray.id, stray.tag).is_some());
+            let contained = logged(digest::derived_producer(stray.id, stray.tag)).0 >= 1;
             let (code, reason) = if contained || (stray.id.sequence, stray.tag) == last {
                 self.forget_stray(stray.id, io);
                 continue;

@@ -19,6 +19,9 @@ pub(super) struct Entry {
     pub(super) tag: Tag,
     pub(super) old_offset: Offset,
     pub(super) refiled: bool,
+    /// What entered its producer's log before it, and what did before that where a log did not take it.
+    pub(super) prev: (Sequence, Tag),
+    pub(super) follows: Option<(Sequence, Tag)>,
     /// On the present link: sent, or to wait for what stands before it.
     pub(super) sent: bool,
     pub(super) gap: bool,
@@ -90,9 +93,11 @@ impl Heal {
             }
             let place = (core::cmp::Reverse(generation), upto, index);
             let content = (event.id.producer == own).then(|| event.content.clone());
-            let (tag, old_offset) = (event.tag, event.offset);
+            let (tag, old_offset, prev) = (event.tag, event.offset, event.prev);
+            let follows = row.follows.iter().rev().find(|(of, _)| *of as usize == index).map(|(_, prev)| *prev);
+            let entry = Entry { id, tag, old_offset, refiled, prev, follows, sent: false, gap: false, content };
             self.places.insert(id, place);
-            self.entries.insert(place, Entry { id, tag, old_offset, refiled, sent: false, gap: false, content });
+            self.entries.insert(place, entry);
             left += 1;
         }
         self.batches.insert((generation, upto), (row, left));
@@ -105,7 +110,41 @@ impl Heal {
         self.batches.retain(|(g, _), _| *g != generation);
     }
 
-    /// Removes an entry: seen, refused or void in this log. Part of the step's transaction.
+    /// This log does not have the event under its id, and will not.
+    pub(super) fn let_go(&mut self, stream: &StreamName, id: EventId, io: &mut Io) -> Option<Entry> {
+        self.skip(stream, id, io);
+        self.remove(stream, id, io)
+    }
+    /// In a later log nobody may bring this event under its id. What followed it in its producer's chain follows there what
+    /// it followed.
+    fn skip(&mut self, stream: &StreamName, id: EventId, io: &mut Io) {
+        let Some(gone) = self.get(id) else { return };
+        let (link, next) = ((id.sequence, gone.tag), gone.follows.unwrap_or(gone.prev));
+        let of_chain = self.places.iter_from(&id).take_while(|(other, _)| other.producer == id.producer);
+        for place in of_chain.map(|(_, place)| *place).collect::<Vec<Place>>() {
+            let Some(entry) = self.entries.get_mut(&place) else { continue };
+            if entry.prev != link && entry.follows != Some(link) {
+                continue;
+            }
+            entry.follows = Some(next);
+            let (core::cmp::Reverse(generation), upto, index) = place;
+            if let Some((row, _)) = self.batches.get_mut(&(generation, upto)) {
+                row.follows.push((index as u32, next));
+                io.put(Table::Heals, batch_key(stream, generation, upto), row.encode());
+            }
+        }
+    }
+    /// Its predecessor is missing here: whether it follows another one since that was let go.
+    pub(super) fn follow_on(&mut self, id: EventId) -> bool {
+        let entry = self.places.get(&id).and_then(|place| self.entries.get_mut(place));
+        let Some((entry, prev)) = entry.and_then(|entry| entry.follows.take().map(|prev| (entry, prev))) else {
+            return false;
+        };
+        entry.prev = prev;
+        true
+    }
+
+    /// Removes an entry: it is in this log, or let go. Part of the step's transaction.
     pub(super) fn remove(&mut self, stream: &StreamName, id: EventId, io: &mut Io) -> Option<Entry> {
         let place = self.places.remove(&id)?;
         let entry = self.entries.remove(&place)?;
@@ -135,6 +174,7 @@ impl Heal {
     }
     /// An event goes on under its derived id. False if it has that id already.
     pub(super) fn refile(&mut self, stream: &StreamName, id: EventId, io: &mut Io) -> bool {
+        self.skip(stream, id, io);
         let Some(place) = self.places.get(&id).copied() else { return false };
         let Some(entry) = self.entries.get_mut(&place).filter(|entry| !entry.refiled) else { return false };
         entry.id = EventId { producer: digest::derived_producer(id, entry.tag), sequence: 1 };
@@ -184,7 +224,10 @@ impl Heal {
             let batch = (*generation, *upto);
             let loaded = self.loaded.iter().find(|(loaded, _)| *loaded == batch);
             let event = loaded.and_then(|(_, events)| events.get(*index).cloned());
-            let event = event.map(|event| if entry.refiled { event.refiled() } else { event });
+            let event = event.map(|event| match entry.refiled {
+                true => event.refiled(),
+                false => Event { prev: entry.prev, ..event },
+            });
             (entry, event.ok_or(batch))
         })
     }

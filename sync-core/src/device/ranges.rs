@@ -24,8 +24,12 @@ impl Ranges {
     pub(super) fn remove(&mut self, sequence: Sequence) {
         let Some(at) = self.0.iter().position(|(first, last)| (*first..=*last).contains(&sequence)) else { return };
         let (first, last) = self.0.remove(at);
-        let rest = [(sequence + 1, last), (first, sequence - 1)];
-        rest.into_iter().filter(|(first, last)| first <= last).for_each(|range| self.0.insert(at, range));
+        if sequence < last {
+            self.0.insert(at, (sequence + 1, last));
+        }
+        if first < sequence {
+            self.0.insert(at, (first, sequence - 1));
+        }
     }
     /// The highest member; 0: none.
     pub(super) fn last(&self) -> Sequence {

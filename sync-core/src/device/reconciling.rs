@@ -110,8 +110,7 @@ impl Stream {
         }
         let is_used_up = |s: &Stream, sequence: Sequence| matches!(s.own(sequence), Own::Refused | Own::Void);
         let mut gone = SortedSet::new();
-        let first = self.outbox.first().map_or(1, |(sequence, _)| *sequence);
-        let mut next = (1..first).rev().take_while(|sequence| is_used_up(self, *sequence)).last().unwrap_or(first);
+        let mut next = 1;
         for (sequence, mut own) in core::mem::take(&mut self.outbox).into_entries() {
             let Some(tag) = self.own_tag(sequence) else { continue };
             let id = EventId { producer: old, sequence };
@@ -127,10 +126,10 @@ impl Stream {
                 gone.insert(id);
                 continue;
             }
-            for void in next..sequence {
-                if is_used_up(self, void) || gone.contains(&self.own_id(void)) {
-                    self.stray(void, OwnEvent::empty(), io);
-                }
+            let is_void = |void: &Sequence| is_used_up(self, *void) || gone.contains(&self.own_id(*void));
+            let voids = (next..sequence).rev().take_while(is_void).last().unwrap_or(sequence);
+            for void in voids..sequence {
+                self.stray(void, OwnEvent::empty(), io);
             }
             self.stray(sequence, own, io);
             next = sequence + 1;
@@ -156,12 +155,12 @@ impl Stream {
         self.heal.retry_gaps(producer);
         let stream = self.name.clone();
         if producer != self.record.producer {
-            let is = |s: &&StrayRow| s.id.producer == producer && (first..=last).contains(&s.id.sequence);
-            let derived = |s: &&StrayRow| digest::derived_producer(s.id, s.tag) == producer;
-            match self.strays.iter().find(|s| is(s) || derived(s)) {
-                Some(void) if void.is_void() => drop(self.forget_stray(void.id, io)),
-                Some(stray) => io.notice(Notice::Accepted { stream, ids: vec![stray.shown_id()] }),
-                None => {}
+            let is = |s: &StrayRow| match self.record.taken.contains(s.order) {
+                true => digest::derived_producer(s.id, s.tag) == producer,
+                false => s.id.producer == producer && (first..=last).contains(&s.id.sequence),
+            };
+            if let Some(stray) = self.open_strays().find(|stray| is(stray)) {
+                io.notice(Notice::Accepted { stream, ids: vec![stray.shown_id()] });
             }
             return;
         }
@@ -201,7 +200,7 @@ impl Stream {
     }
     fn reject_strays(&mut self, producer: ProducerId, refused: &[Refusal], io: &mut Io) {
         for stray in self.open_strays().cloned().collect::<Vec<_>>() {
-            if self.strays.iter().all(|other| other.id != stray.id) {
+            if self.open_strays().all(|other| other.id != stray.id) {
                 continue;
             }
             let sequence = if stray.id.producer == producer {
@@ -235,8 +234,8 @@ impl Stream {
         }
     }
 
-    /// `healed`: the verdicts stand once the cursor reaches `head`. Another branch of this device's own chain is a copy's:
-    /// the answer to asking again tells (R10).
+    /// `healed`: the verdicts stand once the cursor reaches `head`. Only a copy of this device can have put something else
+    /// into its own chain (R10).
     pub(super) fn healed(&mut self, head: Offset, verdicts: &[Verdict]) -> Next {
         let mut next = Next::On;
         for verdict in verdicts {
@@ -245,9 +244,12 @@ impl Stream {
             let Some(link) = &mut self.link else { return next };
             link.answered(verdict.producer, verdict.sequence);
             match verdict.fate {
-                HealFate::Branch if is_own => next = Next::AskAgain,
-                HealFate::Gap => self.heal.set_gap(id, verdict.tag),
-                HealFate::Later => {
+                HealFate::Branch | HealFate::Other if is_own => {
+                    self.suspect = true;
+                    next = Next::AskAgain;
+                }
+                HealFate::Gap if !self.heal.follow_on(id) => self.heal.set_gap(id, verdict.tag),
+                HealFate::Gap | HealFate::Later => {
                     self.heal.send_again(id, verdict.tag);
                     if is_own && self.outbox.contains_key(&id.sequence) {
                         link.next = link.next.min(id.sequence);

@@ -102,6 +102,8 @@ pub(super) struct Record {
     pub(super) resets: u32,
     /// There are rows of strays.
     pub(super) has_strays: bool,
+    /// Strays, by their order, whose own id was taken by another event (R11).
+    pub(super) taken: Ranges,
     /// Bytes of the log's rows as they were written, of a snapshot too.
     pub(super) log_bytes: u64,
     /// The first event's that was met here; `None`: there was none.
@@ -119,7 +121,9 @@ impl Record {
         self.refused.write(out.u64(11));
         self.voids.write(out.u64(12));
         out.u64(13).u64(self.snapshot.0).u64(14).u64(self.resets.into()).u64(15).bool(self.has_strays);
-        out.u64(16).u64(self.log_bytes).u64(17).u64(self.kind.map_or(0, |kind| kind as u64)).end();
+        out.u64(16).u64(self.log_bytes).u64(17).u64(self.kind.map_or(0, |kind| kind as u64));
+        self.taken.write(out.u64(18));
+        out.end();
         out.finish().into()
     }
 
@@ -146,6 +150,7 @@ impl Record {
                 15 => r.has_strays = input.bool()?,
                 16 => r.log_bytes = input.u64()?,
                 17 => r.kind = Kind::from_number(input.u64()? as u8),
+                18 => r.taken = Ranges::read(input)?,
                 _ => return Ok(false),
             }
             Ok(true)
@@ -313,13 +318,15 @@ impl BatchRow {
     }
 }
 
-/// What is left to heal of one batch, by index: bit maps.
+/// What is left to heal of one batch, by index.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct HealRow {
-    /// Not to heal any more.
+    /// Not to heal any more: a bit map.
     pub(super) done: Vec<u8>,
-    /// Filed under a derived id.
+    /// Filed under a derived id: a bit map.
     pub(super) refiled: Vec<u8>,
+    /// What these follow where their predecessor is missing: a log did not take that one.
+    pub(super) follows: Vec<(u32, (Sequence, Tag))>,
 }
 
 pub(super) fn set_bit(bits: &mut Vec<u8>, index: usize) {
@@ -334,7 +341,11 @@ pub(super) fn has_bit(bits: &[u8], index: usize) -> bool {
 impl HealRow {
     pub(super) fn encode(&self) -> Bytes {
         let mut out = Writer::new();
-        out.begin_map().u64(0).bytes(&self.done).u64(1).bytes(&self.refiled).end();
+        out.begin_map().u64(0).bytes(&self.done).u64(1).bytes(&self.refiled);
+        let follows = self.follows.iter().flat_map(|(index, (sequence, tag))| {
+            index.to_be_bytes().into_iter().chain(sequence.to_be_bytes()).chain(tag.0)
+        });
+        out.u64(2).bytes(&follows.collect::<Vec<u8>>()).end();
         out.finish().into()
     }
     pub(super) fn decode(row: &Bytes) -> Result<HealRow, DecodeError> {
@@ -343,6 +354,14 @@ impl HealRow {
             match key {
                 0 => heal.done = input.bytes()?.to_vec(),
                 1 => heal.refiled = input.bytes()?.to_vec(),
+                2 => {
+                    let bytes = input.bytes()?;
+                    let (rows, _) = bytes.as_chunks::<20>();
+                    heal.follows.extend(rows.iter().map(|row| {
+                        let number = |bytes: &[u8]| bytes.iter().fold(0, |n, byte| n << 8 | u64::from(*byte));
+                        (number(&row[..4]) as u32, (number(&row[4..12]), Tag(number(&row[12..]).to_be_bytes())))
+                    }));
+                }
                 _ => return Ok(false),
             }
             Ok(true)

@@ -4,10 +4,9 @@ use super::causes::{Others, Ready};
 use super::healing::Missing;
 use super::io::{Io, Purpose};
 use super::output::{Own, Rejection, Table};
-use super::rows::{Record, StrayRow, batch_key};
+use super::rows::{OwnEvent, Record, StrayRow, batch_key, key};
 use super::session::Session;
 use super::stream::{Link, Stream};
-use crate::digest;
 use crate::event::{Event, Run};
 use crate::ids::*;
 use crate::limits::*;
@@ -155,48 +154,59 @@ impl Stream {
         }
     }
 
-    /// R11: under its own id first; under the derived one when that id is taken in this log.
+    /// R11: under its own id first; under the derived one once that id was taken. Then its place in its chain is a void's:
+    /// what is behind it may still go under its own.
     fn send_stray(&mut self, session: &mut Session, others: &Others<'_>, io: &mut Io) -> bool {
-        let Some(Link { strays_sent, taken, .. }) = &self.link else { return false };
+        let Some(Link { strays_sent, .. }) = &self.link else { return false };
         // Those of one given-up id are in order by its chain; those of the next wait until all of it are seen.
-        let first = self.strays.first().map(|stray| stray.id.producer);
-        let next = |stray: &&StrayRow| Some(stray.id.producer) == first && !strays_sent.contains(&stray.id);
-        let Some(stray) = self.strays.iter().find(next).cloned() else { return false };
+        let Some(first) = self.strays.first().map(|stray| stray.id.producer) else { return false };
+        let last = self.last_of_chain(first);
+        let ids = |stray: &StrayRow| {
+            let taken = self.record.taken.contains(stray.order);
+            let own = (!taken || last > Some(stray.order)).then_some(stray.id);
+            own.into_iter().chain((taken && !stray.is_void()).then(|| stray.shown_id()))
+        };
+        let of_chain = self.strays.iter().filter(|stray| stray.id.producer == first);
+        let mut all = of_chain.flat_map(|stray| ids(stray).map(move |id| (stray, id)));
+        let Some((stray, id)) = all.find(|(_, id)| !strays_sent.contains(id)) else { return false };
+        let (stray, taken) = (stray.clone(), self.record.taken.contains(stray.order));
+        let derived = id != stray.id;
         // Answers may come in any order: under derived ids nothing overtakes what was made before it.
-        let before = || self.strays.iter().take_while(|other| other.id != stray.id);
-        if taken.contains(&stray.id) && before().any(|other| !taken.contains(&other.id)) {
+        let overtakes = |other: &StrayRow| other.order < stray.order && !self.record.taken.contains(other.order);
+        if derived && self.open_strays().any(overtakes) {
             return false;
         }
-        let taken = taken.contains(&stray.id);
-        let needed = stray.own.needs.filter(|(id, _)| taken || id.producer != stray.id.producer);
-        if needed.is_some_and(|(id, _)| self.strays.iter().any(|other| other.id == id)) {
+        // That it is taken is committed first, as everything that leaves.
+        if taken && !self.durable.taken.contains(stray.order) {
             return false;
         }
-        if taken && stray.own.needs.is_some_and(|(_, tag)| tag == NEED_GONE) {
-            self.list_stray(stray.id, DEPENDS_ON_REJECTED, "", io);
-            self.reject_dependents(stray.id, DEPENDS_ON_REJECTED, io);
-            return true;
-        }
-        let Ready::Now(causes) = others.stamp_own(&stray.own.causes) else { return false };
-        let needs = stray.own.needs.filter(|_| needed.is_none()).map(|(id, tag)| (id.sequence, tag));
-        let id = match taken {
-            false => stray.id,
-            true => EventId { producer: digest::derived_producer(stray.id, stray.tag), sequence: 1 },
+        let item = if taken && !derived || stray.is_void() {
+            Item::Void { tag: stray.tag }
+        } else {
+            let needed = stray.own.needs.filter(|(id, _)| derived || id.producer != stray.id.producer);
+            if needed.is_some_and(|(id, _)| self.open_strays().any(|other| other.id == id)) {
+                return false;
+            }
+            if derived && stray.own.needs.is_some_and(|(_, tag)| tag == NEED_GONE) {
+                self.list_stray(stray.id, DEPENDS_ON_REJECTED, "", io);
+                self.reject_dependents(stray.id, DEPENDS_ON_REJECTED, io);
+                return true;
+            }
+            let Ready::Now(causes) = others.stamp_own(&stray.own.causes) else { return false };
+            let needs = stray.own.needs.filter(|_| needed.is_none()).map(|(id, tag)| (id.sequence, tag));
+            Item::Event { content: stray.own.content, causes, needs }
         };
         let publish = Publish {
             stream: self.name.clone(),
             producer: id.producer,
             first: id.sequence,
-            tag_before: if taken { Tag::ZERO } else { stray.tag_before },
-            origin: taken.then_some(stray.tag_before),
-            items: vec![match stray.is_void() {
-                true => Item::Void { tag: stray.tag },
-                false => Item::Event { content: stray.own.content, causes, needs },
-            }],
+            tag_before: if derived { Tag::ZERO } else { stray.tag_before },
+            origin: derived.then_some(stray.tag_before),
+            items: vec![item],
         };
         self.sent(session, Up::Publish(publish), (id.producer, id.sequence, id.sequence), io);
         if let Some(link) = &mut self.link {
-            link.strays_sent.insert(stray.id);
+            link.strays_sent.insert(id);
         }
         true
     }
@@ -304,19 +314,22 @@ impl Stream {
         true
     }
 
-    /// A stray goes to the list of rejections.
+    /// A stray goes to the list of rejections. Its place in its chain is a void's from now on.
     pub(super) fn list_stray(&mut self, id: EventId, code: &str, reason: &str, io: &mut Io) {
-        let Some(stray) = self.forget_stray(id, io) else { return };
+        let Some(stray) = self.strays.iter_mut().find(|stray| stray.id == id) else { return };
+        let own = core::mem::replace(&mut stray.own, OwnEvent::empty());
+        io.put(Table::Strays, key(&self.name, &[&stray.order.to_be_bytes()]), stray.encode());
         let (id, code, reason) = (stray.shown_id(), code.into(), reason.into());
-        self.list(Rejection { id, code, reason, content: stray.own.content }, io);
+        self.list(Rejection { id, code, reason, content: own.content }, io);
+        self.settle_voids(io);
     }
 
     /// Events that were made on top of an own event of a given-up id which was refused, or perhaps: the relay cannot know.
     pub(super) fn reject_dependents(&mut self, id: EventId, code: &str, io: &mut Io) {
         let mut refused = vec![id];
         while let Some(id) = refused.pop() {
-            let needs = |own: &super::rows::OwnEvent| own.needs.is_some_and(|(needed, _)| needed == id);
-            let strays: Vec<EventId> = self.strays.iter().filter(|s| needs(&s.own)).map(|s| s.id).collect();
+            let needs = |own: &OwnEvent| own.needs.is_some_and(|(needed, _)| needed == id);
+            let strays: Vec<EventId> = self.open_strays().filter(|s| needs(&s.own)).map(|s| s.id).collect();
             let own: Vec<Sequence> = self.outbox.iter().filter(|(_, own)| needs(own)).map(|(s, _)| *s).collect();
             for stray in strays {
                 self.list_stray(stray, code, "", io);

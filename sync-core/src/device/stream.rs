@@ -70,9 +70,7 @@ pub(super) struct Link {
     pub(super) unanswered: Vec<(ProducerId, Sequence, Sequence, usize)>,
     /// Fates that stand once the cursor reaches the offset.
     pub(super) verdicts: Vec<(EventId, Tag, HealFate, Offset)>,
-    /// Strays whose own id is taken in this log: to be sent under a derived id.
-    pub(super) taken: SortedSet<EventId>,
-    /// Strays that were sent on this link.
+    /// The ids under which strays were sent on this link.
     pub(super) strays_sent: SortedSet<EventId>,
     /// Batches that are not applied yet: they wait for their causes.
     pub(super) held: VecDeque<Held>,
@@ -92,7 +90,6 @@ impl Link {
             next: 1,
             unanswered: vec![],
             verdicts: vec![],
-            taken: SortedSet::new(),
             strays_sent: SortedSet::new(),
             held: VecDeque::new(),
             held_since: None,
@@ -105,7 +102,6 @@ impl Link {
     pub(super) fn forget_sent(&mut self) {
         self.unanswered.clear();
         self.verdicts.clear();
-        self.taken.clear();
         self.strays_sent.clear();
     }
     pub(super) fn unanswered_bytes(&self) -> usize {
@@ -341,7 +337,7 @@ impl Stream {
         self.record.refused.insert(sequence, sequence);
         self.dirty = true;
         let outbox = self.forget_own(sequence, io).map(|own| own.content);
-        let healed = self.heal.remove(&self.name.clone(), id, io).and_then(|entry| entry.content);
+        let healed = self.heal.let_go(&self.name.clone(), id, io).and_then(|entry| entry.content);
         if let Some(content) = outbox.or(healed) {
             self.list(Rejection { id, code: code.into(), reason: reason.into(), content }, io);
         }
@@ -373,13 +369,31 @@ impl Stream {
     /// A stray has its fate.
     pub(super) fn forget_stray(&mut self, id: EventId, io: &mut Io) -> Option<StrayRow> {
         let at = self.strays.iter().position(|stray| stray.id == id)?;
-        io.delete(Table::Strays, key(&self.name, &[&self.strays[at].order.to_be_bytes()]));
-        if let Some(link) = &mut self.link {
-            link.strays_sent.remove(&id);
-        }
         let stray = self.strays.remove(at);
+        io.delete(Table::Strays, key(&self.name, &[&stray.order.to_be_bytes()]));
+        self.record.taken.remove(stray.order);
         (self.record.has_strays, self.dirty) = (!self.strays.is_empty(), true);
         Some(stray)
+    }
+
+    /// The stray of this chain that goes under its own id last: what is before it keeps its place there (R11).
+    pub(super) fn last_of_chain(&self, producer: ProducerId) -> Option<u64> {
+        let mut own = self.open_strays().filter(|s| s.id.producer == producer && !self.record.taken.contains(s.order));
+        own.next_back().map(|stray| stray.order)
+    }
+    /// Voids of strays that nothing needs any more.
+    pub(super) fn settle_voids(&mut self, io: &mut Io) {
+        let mut needed_by = None;
+        let is_idle = |stray: &&StrayRow| {
+            if !stray.is_void() && !self.record.taken.contains(stray.order) {
+                needed_by = Some(stray.id.producer);
+            }
+            stray.is_void() && needed_by != Some(stray.id.producer)
+        };
+        let idle: Vec<EventId> = self.strays.iter().rev().filter(is_idle).map(|stray| stray.id).collect();
+        for id in idle {
+            self.forget_stray(id, io);
+        }
     }
 
     /// What of this log is applied and on stable storage: right after a reset the stored cursor is still the old log's.

@@ -247,21 +247,28 @@ impl Relay {
         }
         self.taken(append);
         let old = if unsure { 0 } else { append.items.len().saturating_sub(appended.new) };
+        let mut is_repeat = old > 0;
         let fates = append.first..;
         let mut accepted: Option<(Sequence, Sequence)> = None;
         for ((sequence, item), outcome) in fates.zip(&append.items).zip(appended.outcomes).skip(old) {
             match outcome {
-                Outcome::Logged(_) | Outcome::Void => accepted = Some((accepted.map_or(sequence, |a| a.0), sequence)),
                 Outcome::Refused { code, reason } => {
                     self.tell_accepted(append, accepted.take());
                     let refusal = Refusal { sequence, tag: item.tag, code, reason };
                     let (stream, producer) = (stream.clone(), append.producer);
                     self.out.tell(&Down::Rejected { stream, producer, refusal });
                 }
+                // While this append was unsure, a copy of the profile threw away what this device sends, or sent what
+                // this one threw away.
+                fate if (fate == Outcome::Void) != matches!(item.body, Body::Void) => {
+                    self.tell_accepted(append, accepted.take());
+                    is_repeat = true;
+                }
+                _ => accepted = Some((accepted.map_or(sequence, |a| a.0), sequence)),
             }
         }
         self.tell_accepted(append, accepted);
-        old > 0
+        is_repeat
     }
 
     /// For a `have` to a device that does not continue its producer's chain (R8, R11). What it published behind waits for

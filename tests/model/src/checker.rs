@@ -2,6 +2,7 @@
 
 mod causes;
 mod hosts;
+mod walks;
 
 use crate::props::{PROMISES, explain};
 use crate::relay;
@@ -109,7 +110,8 @@ where
     }
 }
 
-/// What the command line asks for: a scenario, `all`, `mutants`, `mutant NAME` or `side`, and for how many seconds.
+/// What the command line asks for: a scenario, `all`, `mutants`, `mutant NAME` or `side`, and for how many seconds; `walk
+/// NAME SECONDS SEED` for random walks of a scenario.
 pub fn run(args: &[String]) {
     let secs = |i: usize, or: u64| Duration::from_secs(args.get(i).and_then(|a| a.parse().ok()).unwrap_or(or));
     match args.first().map(String::as_str) {
@@ -117,20 +119,29 @@ pub fn run(args: &[String]) {
             let (m, ..) = ALL.iter().find(|(m, ..)| format!("{m:?}") == args[1]).expect("no such rule");
             mutant(*m, secs(2, 60), true);
         }
+        Some("walk") => {
+            let seed = args.get(3).and_then(|a| a.parse().ok()).unwrap_or(0);
+            named(args.get(1).map_or("all", String::as_str)).for_each(|model| walks::walks(&model, secs(2, 60), seed));
+        }
         Some("side") => side_models(secs(1, 120)),
         Some("mutants") => {
             ALL.iter().for_each(|(m, ..)| mutant(*m, secs(1, 60), args.last().is_some_and(|a| a == "everywhere")))
         }
         Some(name) => {
-            for model in scenarios().into_iter().filter(|s| name == "all" || s.name == name) {
-                println!("{}: {} {:?}", model.name, model.about, model);
+            for model in named(name) {
                 let twin = model.clone();
                 let out = explore(model, secs(1, 600), 200_000_000, |w| explain(&twin, w));
                 print(&out);
             }
         }
-        None => println!("scenario | all | mutant NAME | mutants"),
+        None => println!("scenario | all | walk NAME | mutant NAME | mutants | side"),
     }
+}
+
+/// The scenarios that are asked for, each printed when its turn comes.
+fn named(name: &str) -> impl Iterator<Item = Model> {
+    let is_asked = move |model: &Model| name == "all" || model.name == name;
+    scenarios().into_iter().filter(is_asked).inspect(|model| println!("{}: {} {model:?}", model.name, model.about))
 }
 
 fn print(out: &Outcome) {

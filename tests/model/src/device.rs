@@ -77,10 +77,13 @@ impl Device {
                 if let Some(link) = &mut self.link {
                     link.answered(event.producer, event.seq);
                     match verdict {
-                        // R10: another branch of its own chain. The answer to asking again tells.
-                        Verdict::Branch if event.producer == self.disk.producer => self.link = None,
-                        Verdict::Gap => drop(link.gaps.insert(event.id())),
-                        Verdict::Later => {
+                        // R10: only a copy can have put something else there.
+                        Verdict::Branch | Verdict::Other if event.producer == self.disk.producer => {
+                            self.suspect = true;
+                            self.link = None;
+                        }
+                        Verdict::Gap if !follow_on(m, &mut self.disk, &event) => drop(link.gaps.insert(event.id())),
+                        Verdict::Gap | Verdict::Later => {
                             link.heal_sent.remove(&event.id());
                             if event.producer == self.disk.producer {
                                 link.next = link.next.min(event.seq);
@@ -95,6 +98,7 @@ impl Device {
             self.ids += 1;
         }
         self.caught_up(m);
+        self.settle_voids(m);
     }
 
     fn subscribed(&mut self, m: &Model, epoch: u8, head: u8, resume: bool, known: &Known) {
@@ -140,6 +144,9 @@ impl Device {
         d.heal = heal;
         d.view.clear();
         (d.cursor, d.check) = (0, seed(epoch));
+        if m.drops(StrayTakenForgotten) {
+            d.strays.iter_mut().for_each(|stray| stray.taken = false);
+        }
         for o in d.mine.iter_mut().filter(|o| o.at == Own::Seen) {
             o.at = Own::Accepted;
         }
@@ -194,22 +201,22 @@ impl Device {
         d.producer = fresh;
         let mut voids = vec![];
         for (i, o) in mine.iter().enumerate() {
-            let e = Entry { producer: old, seq: i as u8 + 1, tag: o.tag, birth: o.birth, prev: 0, prev_tag: 0 };
-            let prev_tag = if i == 0 { 0 } else { mine[i - 1].tag };
+            let before = if i == 0 { 0 } else { mine[i - 1].tag };
+            let e = Entry { producer: old, seq: i as u8 + 1, tag: o.tag, before, birth: o.birth, prev: 0, prev_tag: 0 };
             let refused = o.is_open() && known.refused.get(&e.seq) == Some(&e.tag);
             if refused {
                 d.rejected.push(e.birth);
-                d.heal.retain(|h| !h.same_event(&e));
+                let_go(d, |h| h.same_event(&e));
             }
             if refused || matches!(o.at, Own::Refused | Own::Void) {
-                voids.push(Stray { event: e, prev_tag, void: true });
+                voids.push(Stray { event: e, void: true, taken: false });
             } else if !o.is_open() || d.heal.iter().any(|h| h.same_event(&e)) {
                 voids.clear();
             } else {
                 if !m.drops(StrayGap) {
                     d.strays.append(&mut voids);
                 }
-                d.strays.push(Stray { event: e, prev_tag, void: false });
+                d.strays.push(Stray { event: e, void: false, taken: false });
             }
         }
         self.link = None;
@@ -231,8 +238,20 @@ impl Device {
             }
         } else if at == Own::Refused {
             self.reject_strays(|e| (e.producer, e.seq) == (producer, seq) || e.refile().producer == producer);
-        } else {
-            self.disk.strays.retain(|s| !s.void || (s.event.producer, s.event.seq) != (producer, seq));
+        }
+    }
+
+    /// R11: what was refused or thrown away goes as a void, to a later log too, while something behind it in its chain goes
+    /// under its own id.
+    fn settle_voids(&mut self, m: &Model) {
+        let strays = &mut self.disk.strays;
+        let mut i = strays.len();
+        while i > 0 {
+            i -= 1;
+            let behind = |s: &Stray| s.event.producer == strays[i].event.producer && s.is_open() && !s.taken;
+            if strays[i].void && (!strays[i + 1..].iter().any(behind) || m.drops(StrayGap)) {
+                strays.remove(i);
+            }
         }
     }
 
@@ -265,13 +284,10 @@ impl Device {
 
     fn reject_strays(&mut self, refused: impl Fn(&Entry) -> bool) {
         let d = &mut self.disk;
-        let all = std::mem::take(&mut d.strays).into_iter();
-        let (gone, left): (Vec<Stray>, Vec<Stray>) = all.partition(|s| !s.void && refused(&s.event));
-        d.rejected.extend(gone.iter().map(|s| s.event.birth));
-        if let Some(link) = &mut self.link {
-            gone.iter().for_each(|s| link.strays_sent.retain(|id| *id != s.event.id()));
+        for s in d.strays.iter_mut().filter(|s| !s.void && refused(&s.event)) {
+            d.rejected.push(s.event.birth);
+            s.void = true;
         }
-        d.strays = left;
     }
 
     /// An event of a producer may have filled the gap before another of the same.
@@ -286,6 +302,14 @@ impl Device {
     /// Applies one event: effect, cursor and the fate of own events in one transaction.
     /// False when it cannot be applied and the link is given up.
     fn apply(&mut self, m: &Model, e: Entry) -> bool {
+        // R10: an own event that somebody has filed under its derived id: only a copy can have made that necessary.
+        let own = self.disk.producer;
+        let is_it = |(seq, o): (u8, &OwnEvent)| o.is_open() && o.tag == e.tag && refiled(own, seq, o.tag) == e.producer;
+        if (1..).zip(&self.disk.mine).any(is_it) && !m.drops(OwnRefiledUnnoticed) {
+            self.suspect = true;
+            self.link = None;
+            return false;
+        }
         if e.producer == self.disk.producer {
             let own = self.disk.mine.get(e.seq as usize - 1);
             if !own.is_some_and(|o| o.tag == e.tag || m.drops(EchoById)) {
@@ -323,10 +347,7 @@ impl Device {
         }
         let same = |s: &Stray| s.event.same_event(&e) || s.event.refile().same_event(&e);
         if let Some(i) = d.strays.iter().position(same) {
-            let stray = d.strays.remove(i);
-            if let Some(link) = &mut self.link {
-                link.strays_sent.remove(&stray.event.id());
-            }
+            d.strays.remove(i);
         }
         true
     }
@@ -374,8 +395,9 @@ impl Device {
         for stray in std::mem::take(&mut d.strays) {
             let e = stray.event;
             let logged = s.producers.get(&e.producer).map_or((0, 0), |r| r.logged);
-            let is_used_up = e.seq <= logged.0 || refused(e.producer, e.seq, e.tag);
-            if has(e.refile().producer, 1) || (e.seq, e.tag) == logged || stray.void && is_used_up {
+            if stray.void {
+                d.strays.push(stray);
+            } else if has(e.refile().producer, 1) || (e.seq, e.tag) == logged {
                 continue;
             } else if refused(e.producer, e.seq, e.tag) {
                 d.rejected.push(e.birth);
@@ -427,19 +449,17 @@ impl Device {
         let (ripe, unripe): (Vec<_>, Vec<_>) = link.verdicts.drain(..).partition(|(.., head)| cursor >= *head);
         link.verdicts = unripe;
         for (e, verdict, _) in ripe {
-            let other = matches!(verdict, Verdict::Other | Verdict::Branch)
-                && e.producer != d.producer
-                && !m.drops(HealVoidDropped);
-            if other && let Some(h) = d.heal.iter_mut().find(|h| h.same_event(&e)) {
-                // What follows it in its chain has verdicts of its own.
-                *h = h.refile();
-            } else {
-                d.heal.retain(|h| !h.same_event(&e));
+            match verdict {
+                Verdict::Branch if d.heal.iter().any(|h| h.same_event(&e)) => refile_from(&mut d.heal, &e),
+                _ => {
+                    let gone = let_go(d, |h| h.same_event(&e));
+                    let other = verdict == Verdict::Other && !m.drops(HealVoidDropped);
+                    // What follows it in its chain has verdicts of its own.
+                    gone.filter(|_| other).into_iter().for_each(|(at, e)| d.heal.insert(at, e.refile()));
+                }
             }
-            d.strays.retain(|s| !s.void || s.event != e);
-            if d.strays.iter().any(|s| s.event == e) {
-                link.taken.insert(e.id());
-                link.strays_sent.remove(&e.id());
+            if let Some(stray) = d.strays.iter_mut().find(|s| s.event == e && !s.void) {
+                stray.taken = true;
             }
             let own = d.mine.get_mut(e.seq as usize - 1).filter(|o| e.producer == d.producer && o.tag == e.tag);
             if let Some(o) = own.filter(|o| matches!(o.at, Own::Owed | Own::Accepted) && !o.gone) {
@@ -447,10 +467,31 @@ impl Device {
                 d.rejected.push(o.birth);
             }
         }
-        let (mine, producer) = (&d.mine, d.producer);
-        let is_refused = |e: &Entry| mine.get(e.seq as usize - 1).is_some_and(|o| o.at == Own::Refused);
-        d.heal.retain(|e| e.producer != producer || !is_refused(e));
+        let (mine, producer) = (d.mine.clone(), d.producer);
+        let is_refused = |e: &Entry| {
+            e.producer == producer && mine.get(e.seq as usize - 1).is_some_and(|o| o.at == Own::Refused)
+        };
+        while let_go(d, is_refused).is_some() {}
     }
+}
+
+/// An event that this log does not have under its id, and will not, leaves the list. Whence, and which.
+fn let_go(d: &mut Disk, is_gone: impl Fn(&Entry) -> bool) -> Option<(usize, Entry)> {
+    let at = d.heal.iter().position(is_gone)?;
+    let gone = d.heal.remove(at);
+    d.gone.push(gone);
+    Some((at, gone))
+}
+
+/// R12: what followed an event that an earlier log did not take follows what that one followed: nobody may bring it any
+/// more. In the log that did not take it, it is no gap.
+fn follow_on(m: &Model, d: &mut Disk, event: &Entry) -> bool {
+    let gone = |e: &Entry| (e.producer, e.seq, e.tag) == (event.producer, event.prev, event.prev_tag);
+    let Some(gone) = d.gone.iter().copied().find(gone).filter(|_| !m.drops(HealPrevGone)) else { return false };
+    for e in d.heal.iter_mut().filter(|e| e.same_event(event)) {
+        (e.prev, e.prev_tag) = (gone.prev, gone.prev_tag);
+    }
+    true
 }
 
 /// The id is taken: what stands under it, and what follows that in its producer's chain, goes on under derived ids.

@@ -35,6 +35,7 @@ impl Disk {
             producer: self.producer,
             seq,
             tag: o.tag,
+            before: self.own_tag(seq - 1).unwrap_or_default(),
             birth: o.birth,
             prev,
             prev_tag: self.own_tag(prev).unwrap_or_default(),

@@ -14,7 +14,7 @@ pub const PROMISES: &[Promise] = &[
     ("P4 the log holds no event twice", |_, w| log_exact(w)),
     ("P3 a live device's view is the log up to its cursor", |_, w| w.devices.iter().all(|d| view_is_prefix(w, d))),
     ("P4 no device shows an event twice", |_, w| w.devices.iter().all(|d| shown_once(d))),
-    ("P9 no event is both rejected and in the log", |_, w| rejected(w) & bits(&w.store.births()) == 0),
+    ("P9 no event is both rejected and in the log", |_, w| binding(w) & bits(&w.store.births()) == 0),
     ("P9 accepted is final", |_, w| w.device_forked || rejected(w) & w.accepted == 0),
     ("P2 accepted stays in the relay that lost nothing", |_, w| {
         w.relay_lost || w.accepted & !bits(&w.store.births()) == 0
@@ -63,6 +63,11 @@ fn rejected(w: &World) -> u16 {
     w.devices.iter().fold(0, |acc, d| acc | bits(&d.disk.rejected))
 }
 
+/// Rejections that stand. Another copy of its author's profile is not bound by one whose record the relay has lost.
+fn binding(w: &World) -> u16 {
+    if w.relay_lost && w.device_forked { 0 } else { rejected(w) }
+}
+
 fn unsure(w: &World) -> u16 {
     w.devices.iter().fold(0, |acc, d| acc | bits(&d.disk.unsure))
 }
@@ -96,8 +101,9 @@ fn causal(m: &Model, w: &World) -> bool {
     }
     let births = w.store.births();
     let mut before = 0;
-    // What one copy of a profile has thrown away may come later, from another.
-    for b in births.into_iter().filter(|b| w.alive & bit(*b) != 0) {
+    // What one copy of a profile has thrown away, or was refused by a log that is gone, may come later, from another.
+    let again = if w.relay_lost && w.device_forked { rejected(w) | w.refused } else { 0 };
+    for b in births.into_iter().filter(|b| w.alive & !again & bit(*b) != 0) {
         // an event in `before` that had seen b
         if (0..12).any(|a| before & (1 << a) != 0 && w.deps[a] & bit(b) != 0) {
             return false;
@@ -228,5 +234,5 @@ fn converged(m: &Model, w: &World) -> bool {
         && w.alive & !(bits(&births) | rejected(w) | unsure(w)) == 0
         && log_exact(w)
         && causal(m, w)
-        && rejected(w) & bits(&births) == 0
+        && binding(w) & bits(&births) == 0
 }

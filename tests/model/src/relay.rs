@@ -2,7 +2,7 @@
 
 use crate::rules::Mutation::*;
 use crate::types::*;
-use crate::world::{Model, World};
+use crate::world::{Model, World, bit};
 use std::sync::Arc;
 
 /// How many messages may be under way in one direction of a connection.
@@ -71,7 +71,9 @@ fn heal(m: &Model, w: &mut World, msg: &Up, held_up: bool) -> Option<(Entry, Ver
     let r = store.producers.entry(event.producer).or_default();
     // Nothing may slip in below a sequence once the last has passed it.
     let is_other = |at: (u8, Tag)| event.prev == at.0 && event.prev_tag != at.1;
-    let other = (is_other(r.logged) || is_other((r.last, r.tag))) && !m.drops(HealPrevUntagged);
+    // As a publish has to, what comes next continues the chain.
+    let breaks = r.last > 0 && event.seq == r.last + 1 && event.before != r.tag && !m.drops(HealChainUnchecked);
+    let other = breaks || (is_other(r.logged) || is_other((r.last, r.tag))) && !m.drops(HealPrevUntagged);
     let gap = event.prev > r.last && !m.drops(HealGaps);
     if r.refused.get(&event.seq) == Some(&event.tag) {
         return Some((event, Verdict::Refused));
@@ -165,7 +167,10 @@ fn told(store: &Store, producer: Producer, seq: u8) -> bool {
 
 /// Uses the producer's next sequence up.
 fn take(m: &Model, w: &mut World, msg: &Up, refuse: bool) -> Option<Down> {
-    let Up::Publish { producer, seq, tag, body, .. } = *msg else { return None };
+    let Up::Publish { producer, seq, prev_tag: before, tag, body } = *msg else { return None };
+    if let (true, Some(birth)) = (refuse, body) {
+        w.refused |= bit(birth);
+    }
     let store = Arc::make_mut(&mut w.store);
     let r = store.producers.entry(producer).or_default();
     let (prev, prev_tag) = r.logged;
@@ -183,7 +188,7 @@ fn take(m: &Model, w: &mut World, msg: &Up, refuse: bool) -> Option<Down> {
         return Some(Down::Rejected { producer, seq });
     }
     r.logged = (seq, tag);
-    store.log.push(Entry { producer, seq, tag, birth, prev, prev_tag });
+    store.log.push(Entry { producer, seq, tag, before, birth, prev, prev_tag });
     Some(Down::Accepted { producer, seq })
 }
 

@@ -22,14 +22,18 @@ rules! {
     GapsAllowed "R8" "clone" "relay accepts any sequence above the last";
     SilentDup "R8" "clone" "relay answers `accepted` to any sequence at or below the last";
     ForkByLast "R10" "clone+refuse" "device notices only last > own last (design.md as written)";
+    OwnRefiledUnnoticed "R10" "mixed-restore mixed-lost" "an own open event may come under its derived id";
     EchoById "R10" "clone" "own events come back by id without their tag";
     FreshRenumber "R11" "profile-twice" "strays are renumbered under the new random producer id";
     RefileAtOnce "R11" "restore+clone" "strays are filed under the derived id without trying their own first";
     AcceptByLast "R9" "restore+refuse" "an own event at or below `last` counts as accepted";
     HealGaps "R12" "restore+trim-2" "the relay takes a healed event although its predecessor is missing";
     HealPrevUntagged "R12" "restore+clone-3" "a heal names its predecessor's sequence without its tag";
+    HealChainUnchecked "R12" "mixed-restore" "the relay takes a healed event that comes next in another branch of the chain";
     HealPipelined "R12" "profile-twice" "the outbox does not wait until heal list and strays are empty";
     StrayGap "R11" "clone+discard+lost" "strays are sent without the voids of their chain";
+    StrayTakenForgotten "R11" "clone+refuse+lost" "a stray whose id was taken tries its own again in a new log";
+    StrayPlaceEmpty "R11" "clone+discard+lost-twice" "a stray that goes under its derived id leaves its place in its chain empty";
     SnapshotUnchecked "R13" "clone+trim" "the producer chain is not compared with the snapshot's table";
     NoOrderVerdict "R9" "restore+refuse refuse" "an open own event that the log has passed over stays open";
     RefusedFree "R9" "refuse" "a refusal uses up no sequence and is not recorded";
@@ -44,6 +48,7 @@ rules! {
     HealLast "R12" "restore" "the outbox is sent before the heal list";
     HealNoConflict "R12" "restore+clone" "a healed event whose id is taken is dropped, not re-filed";
     HealVoidDropped "R12" "clone+discard+lost" "a healed event whose sequence was used up by a void is dropped, not re-filed";
+    HealPrevGone "R12" "clone+refuse+lost-twice" "what follows an event that this log has refused goes on naming it";
     HealOvertaken "R12" "clone+discard+lost" "healed events are taken behind one that goes on under another id";
     HealNoVerdict "R12" "restore+refuse" "no answer to a heal";
     HealValidated "R12" "restore+refuse" "an own event that was accepted is published again like a new one";

@@ -60,6 +60,41 @@ pub fn scenarios() -> Vec<Model> {
             relay_losses: 1,
             ..s("clone+discard+lost", "profile cloned, an event discarded, relay disk lost", &[3])
         },
+        Model { relay_losses: 2, ..s("lost-twice", "relay disk lost twice", &[2, 1]) },
+        Model {
+            clone_appends: Some(1),
+            refusals: 1,
+            relay_losses: 1,
+            ..s("clone+refuse+lost", "profile cloned, refusals, relay disk lost", &[3])
+        },
+        Model {
+            clone_appends: Some(1),
+            refusals: 1,
+            relay_losses: 2,
+            ..s("clone+refuse+lost-twice", "profile cloned, refusals, relay disk lost twice", &[3])
+        },
+        Model {
+            clone_appends: Some(1),
+            discards: 1,
+            relay_losses: 2,
+            ..s("clone+discard+lost-twice", "profile cloned, an event discarded, relay disk lost twice", &[3])
+        },
+        Model {
+            cuts: 1,
+            clone_appends: Some(2),
+            refusals: 1,
+            discards: 1,
+            relay_losses: 1,
+            ..s("mixed-lost", "profile cloned, a second author, cuts, refusals, discards, relay disk lost", &[3, 1])
+        },
+        Model {
+            cuts: 1,
+            clone_appends: Some(2),
+            refusals: 1,
+            discards: 1,
+            relay_restores: 1,
+            ..s("mixed-restore", "profile cloned, a second author, cuts, refusals, discards, relay restored", &[3, 1])
+        },
         Model { cuts: 1, slow_batches: true, ..s("seam", "batches under way while others write", &[1, 1]) },
         Model { relay_restores: 1, ..s("restore-3", "three devices, relay restored", &[1, 1, 1]) },
         Model { relay_losses: 1, ..s("lost-3", "three devices, relay disk lost", &[1, 1, 1]) },

@@ -98,7 +98,7 @@ fn next_heal(m: &Model, d: &mut Disk, link: &mut Link) -> Option<Up> {
     None
 }
 
-/// R11: under its own id first; under the derived one when that id is taken in this log.
+/// R11: under its own id first; under the derived one once that id was taken.
 fn next_stray(m: &Model, d: &mut Disk, link: &mut Link) -> Option<Up> {
     if m.drops(FreshRenumber) {
         let Stray { event, .. } = d.strays.remove(0);
@@ -107,12 +107,21 @@ fn next_stray(m: &Model, d: &mut Disk, link: &mut Link) -> Option<Up> {
     }
     // Those of one given-up id are in order by its chain; those of the next wait until all of it are seen.
     let first = d.strays[0].event.producer;
-    let next = |s: &&Stray| s.event.producer == first && !link.strays_sent.contains(&s.event.id());
-    let Stray { event, prev_tag, void } = *d.strays.iter().find(next)?;
-    link.strays_sent.insert(event.id());
-    let own_id = !link.taken.contains(&event.id()) && !m.drops(RefileAtOnce);
-    let (id, prev_tag) = if own_id { (event, prev_tag) } else { (event.refile(), 0) };
-    Some(Up::Publish { producer: id.producer, seq: id.seq, prev_tag, tag: id.tag, body: (!void).then_some(id.birth) })
+    let mine = |s: &&Stray| s.event.producer == first;
+    for (i, Stray { event, void, taken }) in d.strays.iter().filter(mine).enumerate() {
+        let open_behind = d.strays.iter().filter(mine).skip(i + 1).any(|s| s.is_open() && !s.taken);
+        let (void, taken) = (*void, *taken || m.drops(RefileAtOnce));
+        // Its place in the chain is a void's once it goes under its derived id: what is behind may still go under its own.
+        let fills = taken && open_behind && !m.drops(StrayPlaceEmpty);
+        let own = (!taken || fills).then_some((event.producer, event.seq, event.before, void || taken));
+        let derived = (taken && !void).then(|| (event.refile().producer, 1, 0, false));
+        for (producer, seq, prev_tag, void) in own.into_iter().chain(derived) {
+            if link.strays_sent.insert((producer, seq, event.tag)) {
+                return Some(Up::Publish { producer, seq, prev_tag, tag: event.tag, body: (!void).then_some(event.birth) });
+            }
+        }
+    }
+    None
 }
 
 fn publish_next(m: &Model, d: &mut Disk, link: &mut Link) -> Up {

@@ -42,6 +42,8 @@ pub struct Entry {
     pub seq: u8,
     /// Producer chain: digest of the producer's events 1..=seq.
     pub tag: Tag,
+    /// The same up to the sequence before.
+    pub before: Tag,
     /// What it holds.
     pub birth: Birth,
     /// The producer's sequence that entered the log before this one. Every reader of the log can work it out (from the
@@ -67,7 +69,7 @@ impl Entry {
     /// The same event after it was re-filed under an id derived from it.
     pub fn refile(&self) -> Entry {
         let producer = refiled(self.producer, self.seq, self.tag);
-        Entry { producer, seq: 1, prev: 0, prev_tag: 0, ..*self }
+        Entry { producer, seq: 1, before: 0, prev: 0, prev_tag: 0, ..*self }
     }
 }
 
@@ -199,6 +201,8 @@ pub struct Disk {
     pub kept: Vec<Entry>,
     /// Events applied from a log that is gone and not yet seen in the present one, in their old order.
     pub heal: Vec<Entry>,
+    /// What a log did not take of it.
+    pub gone: Vec<Entry>,
     /// Own events of a producer id that was given up, not yet seen in the log, and the voids of their chain.
     pub strays: Vec<Stray>,
     /// The list of rejections.
@@ -212,10 +216,17 @@ pub struct Disk {
 pub struct Stray {
     /// The event, under the id that it had.
     pub event: Entry,
-    /// The tag before it.
-    pub prev_tag: Tag,
     /// Nothing is to enter the log: it was refused or thrown away, and the next of its chain could not come without it.
     pub void: bool,
+    /// Its own id was taken by another event: it is sent under its derived one, to any later log too.
+    pub taken: bool,
+}
+
+impl Stray {
+    /// An event, not a void.
+    pub fn is_open(&self) -> bool {
+        !self.void
+    }
 }
 
 /// What a device asks with `subscribe`.
@@ -390,7 +401,7 @@ pub struct Link {
     pub next: u8,
     /// What went out of `heal` on this link.
     pub heal_sent: BTreeSet<Id>,
-    /// What went out of `strays` on this link and is not known to be taken.
+    /// The ids under which strays went out on this link.
     pub strays_sent: BTreeSet<Id>,
     /// What was published or healed here and is not answered.
     pub unanswered: BTreeSet<(Producer, u8)>,
@@ -398,8 +409,6 @@ pub struct Link {
     pub wave: bool,
     /// Fates that stand once the cursor reaches the offset.
     pub verdicts: Vec<(Entry, Verdict, u8)>,
-    /// Strays whose own id is taken in this log: to be sent under a derived id.
-    pub taken: BTreeSet<Id>,
     /// Events to heal whose predecessor the relay lacks.
     pub gaps: BTreeSet<Id>,
     /// The relay's side, once it has read the subscribe.
@@ -420,7 +429,6 @@ impl Link {
             unanswered: BTreeSet::new(),
             wave: false,
             verdicts: vec![],
-            taken: BTreeSet::new(),
             gaps: BTreeSet::new(),
             subscriber: None,
         }

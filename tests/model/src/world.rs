@@ -118,6 +118,8 @@ pub struct World {
     pub alive: u16,
     /// Shown to a user as saved on the relay.
     pub accepted: u16,
+    /// Refused by the relay at some time.
+    pub refused: u16,
     /// What the author of a birth had in view when it made it.
     pub deps: [u16; 12],
     /// The relay's store lost something at some time.
@@ -222,6 +224,7 @@ impl World {
             clones_left: u8::from(m.clone_appends.is_some()),
             alive: 0,
             accepted: 0,
+            refused: 0,
             deps: [0; 12],
             relay_lost: false,
             device_forked: false,

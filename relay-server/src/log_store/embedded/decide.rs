@@ -348,6 +348,8 @@ impl Touched {
         let mut record = self.record(producer);
         let (prev, prev_tag) = event.prev;
         let is_other = |at: (Sequence, Tag)| prev == at.0 && prev_tag != at.1;
+        // As a publish has to, what comes next continues the chain.
+        let breaks_chain = record.last > 0 && sequence == record.last + 1 && event.tag_before != record.tag;
         let fate = if sequence <= record.last {
             let refusal = record.refusal(sequence).filter(|refusal| refusal.tag == event.tag);
             let told = || self.fates_of(db, tail, producer, SequenceRange { first: sequence, count: 1 });
@@ -359,7 +361,7 @@ impl Touched {
             }
         } else if is_held_up {
             Fate::Later
-        } else if is_other(record.logged) || is_other((record.last, record.tag)) {
+        } else if is_other(record.logged) || is_other((record.last, record.tag)) || breaks_chain {
             Fate::Branch
         } else if prev > record.last {
             Fate::Gap

@@ -155,6 +155,8 @@ impl Work {
         let (prev, prev_tag) = event.prev;
         let is_after_logged = prev == known.logged.0;
         let is_other = |at: (Sequence, Tag)| prev == at.0 && prev_tag != at.1;
+        // As a publish has to, what comes next continues the chain.
+        let breaks_chain = known.last > 0 && event.id.sequence == known.last + 1 && event.tag_before != known.tag;
         let is_after_other = is_other(known.logged) || is_other((known.last, known.tag));
         if known.refused.iter().any(|r| (r.sequence, r.tag) == (event.id.sequence, event.tag)) {
             HealOutcome::Refused
@@ -165,7 +167,7 @@ impl Work {
             }
         } else if is_held_up {
             HealOutcome::Later
-        } else if is_after_other {
+        } else if is_after_other || breaks_chain {
             HealOutcome::Branch
         } else if prev > known.last {
             HealOutcome::Gap
