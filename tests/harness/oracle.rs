@@ -246,6 +246,11 @@ impl Oracle {
         alive.retain(|b| restorable.contains(b) || !compacted.contains(b) && !self.may_have_copies(*b));
         self.alive = alive;
     }
+    /// Whether an event was made on top of one that nobody can heal as an event any more: a relay refuses it without that.
+    fn need_is_compacted(&self, birth: Birth) -> bool {
+        let needs = self.born.get(birth as usize).and_then(|born| born.needs);
+        needs.is_some_and(|needs| !self.alive.contains(&needs) || self.need_is_compacted(needs))
+    }
     fn held(&self, store: &Store, devices: &[DeviceNode], tables: &[Table]) -> BTreeSet<Birth> {
         let mut held: BTreeSet<Birth> = store.logs().flat_map(|(_, log)| log.births().iter().copied()).collect();
         for node in devices.iter().filter(|node| node.used) {
@@ -299,7 +304,8 @@ impl Oracle {
             return broken(9, format!("birth {birth} is both refused and in the log"));
         }
         let alone = |birth: &&Birth| !self.may_have_copies(**birth);
-        if let Some(birth) = rejected.intersection(&self.accepted).find(alone) {
+        let stands = |birth: &&Birth| alone(birth) && !self.need_is_compacted(**birth);
+        if let Some(birth) = rejected.intersection(&self.accepted).find(stands) {
             return broken(9, format!("birth {birth} was accepted and then refused"));
         }
         if let Some(birth) = self.discarded.intersection(&logged).find(alone) {

@@ -160,7 +160,10 @@ impl Stream {
                     // What follows it in its producer's chain is on the other branch too.
                     HealFate::Branch => self.heal.refile_from(&name, id, io),
                     HealFate::Other if self.heal.refile(&name, id, io) => {}
-                    _ => drop(self.heal.let_go(&name, id, io)),
+                    _ => {
+                        self.heal.let_go(&name, id, io);
+                        self.need_is_gone(id, io);
+                    }
                 }
             }
             let stray = self.open_strays().find(|stray| stray.id == id && stray.tag == tag).map(|stray| stray.order);

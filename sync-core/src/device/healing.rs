@@ -8,6 +8,7 @@ use crate::digest;
 use crate::event::Event;
 use crate::ids::*;
 use crate::sorted::SortedMap;
+use crate::wire::HealFate;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
@@ -22,6 +23,7 @@ pub(super) struct Entry {
     /// What entered its producer's log before it, and what did before that where a log did not take it.
     pub(super) prev: (Sequence, Tag),
     pub(super) follows: Option<(Sequence, Tag)>,
+    pub(super) needs_prev: bool,
     /// On the present link: sent, or to wait for what stands before it.
     pub(super) sent: bool,
     pub(super) gap: bool,
@@ -93,9 +95,10 @@ impl Heal {
             }
             let place = (core::cmp::Reverse(generation), upto, index);
             let content = (event.id.producer == own).then(|| event.content.clone());
-            let (tag, old_offset, prev) = (event.tag, event.offset, event.prev);
+            let (tag, old_offset, prev, needs_prev) = (event.tag, event.offset, event.prev, event.needs_prev);
             let follows = row.follows.iter().rev().find(|(of, _)| *of as usize == index).map(|(_, prev)| *prev);
-            let entry = Entry { id, tag, old_offset, refiled, prev, follows, sent: false, gap: false, content };
+            let (sent, gap) = (false, false);
+            let entry = Entry { id, tag, old_offset, refiled, prev, follows, needs_prev, sent, gap, content };
             self.places.insert(id, place);
             self.entries.insert(place, entry);
             left += 1;
@@ -134,14 +137,17 @@ impl Heal {
             }
         }
     }
-    /// Its predecessor is missing here: whether it follows another one since that was let go.
-    pub(super) fn follow_on(&mut self, id: EventId) -> bool {
+    /// Its predecessor is missing here. If that was let go it follows another one, unless it needs it.
+    pub(super) fn at_gap(&mut self, id: EventId) -> HealFate {
         let entry = self.places.get(&id).and_then(|place| self.entries.get_mut(place));
-        let Some((entry, prev)) = entry.and_then(|entry| entry.follows.take().map(|prev| (entry, prev))) else {
-            return false;
-        };
-        entry.prev = prev;
-        true
+        match entry.and_then(|entry| entry.follows.take().map(|prev| (entry, prev))) {
+            None => HealFate::Gap,
+            Some((Entry { needs_prev: true, .. }, _)) => HealFate::Refused,
+            Some((entry, prev)) => {
+                entry.prev = prev;
+                HealFate::Later
+            }
+        }
     }
 
     /// Removes an entry: it is in this log, or let go. Part of the step's transaction.

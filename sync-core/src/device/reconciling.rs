@@ -243,13 +243,17 @@ impl Stream {
             let is_own = id.producer == self.record.producer;
             let Some(link) = &mut self.link else { return next };
             link.answered(verdict.producer, verdict.sequence);
-            match verdict.fate {
+            let fate = match verdict.fate {
+                HealFate::Gap => self.heal.at_gap(id),
+                fate => fate,
+            };
+            match fate {
                 HealFate::Branch | HealFate::Other if is_own => {
                     self.suspect = true;
                     next = Next::AskAgain;
                 }
-                HealFate::Gap if !self.heal.follow_on(id) => self.heal.set_gap(id, verdict.tag),
-                HealFate::Gap | HealFate::Later => {
+                HealFate::Gap => self.heal.set_gap(id, verdict.tag),
+                HealFate::Later => {
                     self.heal.send_again(id, verdict.tag);
                     if is_own && self.outbox.contains_key(&id.sequence) {
                         link.next = link.next.min(id.sequence);

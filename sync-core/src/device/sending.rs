@@ -324,6 +324,17 @@ impl Stream {
         self.settle_voids(io);
     }
 
+    /// What was made on top of an own event of a given-up id that this log has refused when it was healed.
+    pub(super) fn need_is_gone(&mut self, id: EventId, io: &mut Io) {
+        for stray in self.strays.iter_mut().filter(|stray| stray.own.needs.is_some_and(|(needed, _)| needed == id)) {
+            stray.own.needs = Some((id, NEED_GONE));
+            io.put(Table::Strays, key(&self.name, &[&stray.order.to_be_bytes()]), stray.encode());
+        }
+        let needs = |own: &OwnEvent| own.needs.is_some_and(|(needed, _)| needed == id);
+        let own: Vec<Sequence> = self.outbox.iter().filter(|(_, own)| needs(own)).map(|(s, _)| *s).collect();
+        own.into_iter().for_each(|sequence| self.reject(sequence, DEPENDS_ON_REJECTED, "", io));
+    }
+
     /// Events that were made on top of an own event of a given-up id which was refused, or perhaps: the relay cannot know.
     pub(super) fn reject_dependents(&mut self, id: EventId, code: &str, io: &mut Io) {
         let mut refused = vec![id];

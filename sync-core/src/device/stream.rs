@@ -277,7 +277,10 @@ impl Stream {
         let logged = |n: &Sequence| matches!(self.own(*n), Own::Accepted | Own::Owed | Own::Seen);
         // Nothing above these was logged: a long outbox is not looked through for each of its events.
         let highest = self.record.accepted.last().max(self.record.seen).min(sequence - 1);
-        let prev = (1..=highest).rev().find(logged).unwrap_or(0);
+        let prev = || (1..=highest).rev().find(logged).unwrap_or(0);
+        // What it needs it names, whatever has become of that.
+        let needs = own.needs.filter(|(id, _)| id.producer == self.record.producer);
+        let prev = needs.map_or_else(prev, |(id, _)| id.sequence);
         Some(Event {
             id: self.own_id(sequence),
             tag: self.own_tag(sequence)?,

@@ -71,12 +71,15 @@ fn heal(m: &Model, w: &mut World, msg: &Up, held_up: bool) -> Option<(Entry, Ver
     let r = store.producers.entry(event.producer).or_default();
     // Nothing may slip in below a sequence once the last has passed it.
     let is_other = |at: (u8, Tag)| event.prev == at.0 && event.prev_tag != at.1;
+    let stands = |at: (u8, Tag)| event.seq != at.0 || event.tag == at.1 || m.drops(HealBranchPassed);
     // As a publish has to, what comes next continues the chain.
     let breaks = r.last > 0 && event.seq == r.last + 1 && event.before != r.tag && !m.drops(HealChainUnchecked);
     let other = breaks || (is_other(r.logged) || is_other((r.last, r.tag))) && !m.drops(HealPrevUntagged);
     let gap = event.prev > r.last && !m.drops(HealGaps);
     if r.refused.get(&event.seq) == Some(&event.tag) {
         return Some((event, Verdict::Refused));
+    } else if !stands(r.logged) || !stands((r.last, r.tag)) {
+        return Some((event, Verdict::Branch));
     } else if event.seq <= r.last {
         // Another event under its id the reader of the log sees, and knows that what follows is on another branch too.
         let logged = store.log.iter().any(|e| (e.producer, e.seq) == (event.producer, event.seq));

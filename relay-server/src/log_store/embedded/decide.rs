@@ -350,11 +350,14 @@ impl Touched {
         let is_other = |at: (Sequence, Tag)| prev == at.0 && prev_tag != at.1;
         // As a publish has to, what comes next continues the chain.
         let breaks_chain = record.last > 0 && sequence == record.last + 1 && event.tag_before != record.tag;
+        let stands = |at: (Sequence, Tag)| sequence != at.0 || event.tag == at.1;
+        let is_there_otherwise = !stands(record.logged) || !stands((record.last, record.tag));
         let fate = if sequence <= record.last {
             let refusal = record.refusal(sequence).filter(|refusal| refusal.tag == event.tag);
             let told = || self.fates_of(db, tail, producer, SequenceRange { first: sequence, count: 1 });
             match refusal {
                 Some(Refusal { code, reason, .. }) => Fate::Refused { code: code.clone(), reason: reason.clone() },
+                None if is_there_otherwise => Fate::Branch,
                 // In the log under this id, or trimmed: the reader sees which.
                 None if !matches!(told()?.as_deref(), Some([Fate::Void | Fate::Refused { .. }])) => Fate::Passed,
                 None => Fate::Void,

@@ -157,9 +157,12 @@ impl Work {
         let is_other = |at: (Sequence, Tag)| prev == at.0 && prev_tag != at.1;
         // As a publish has to, what comes next continues the chain.
         let breaks_chain = known.last > 0 && event.id.sequence == known.last + 1 && event.tag_before != known.tag;
+        let stands = |at: (Sequence, Tag)| event.id.sequence != at.0 || event.tag == at.1;
         let is_after_other = is_other(known.logged) || is_other((known.last, known.tag));
         if known.refused.iter().any(|r| (r.sequence, r.tag) == (event.id.sequence, event.tag)) {
             HealOutcome::Refused
+        } else if !stands(known.logged) || !stands((known.last, known.tag)) {
+            HealOutcome::Branch
         } else if event.id.sequence <= known.last {
             match self.stream.fate(event.id.producer, event.id.sequence) {
                 Some(Outcome::Logged(_)) | None => HealOutcome::Passed,
