@@ -76,8 +76,8 @@ pub struct Oracle {
     handed_in: BTreeSet<(usize, Birth)>,
     /// Thrown away, but not yet on stable storage.
     discarding: BTreeSet<(usize, Birth)>,
-    /// The relay's store lost something at some time.
-    pub relay_lost: bool,
+    /// How often the relay's store lost something.
+    pub losses: u32,
     /// Devices whose profile went back in time, was copied, is a copy, or was wiped at some time.
     forked: BTreeSet<usize>,
     /// A log was trimmed at some time.
@@ -204,7 +204,7 @@ impl Oracle {
             let followed = other.is_some_and(|past| past.stream != *stream && node.follows(&past.stream));
             followed && !shown.contains(past) && logged.contains(past)
         });
-        if let Some(missing) = missing.filter(|_| !self.relay_lost && self.forked.is_empty() && !self.trimmed) {
+        if let Some(missing) = missing.filter(|_| !self.relay_lost() && self.forked.is_empty() && !self.trimmed) {
             self.says(8, format!("birth {birth} is shown before birth {missing}, which its author had seen"));
         }
     }
@@ -217,6 +217,18 @@ impl Oracle {
         self.alive.remove(&birth);
         self.thrown_away.insert(birth);
         self.discarding.insert((device, birth));
+    }
+    fn relay_lost(&self) -> bool {
+        self.losses > 0
+    }
+    /// In a log that is lost one copy of a profile may have had what goes under an id otherwise than another copy has it in
+    /// the next: where that is lost too, an event has two ids, and nobody knows both (docs/guarantees.md).
+    fn may_have_two_ids(&self, birth: Birth) -> bool {
+        self.losses > 1 && self.may_have_copies(birth)
+    }
+    /// A refusal is final where the relay has its record (docs/guarantees.md).
+    fn may_be_forgotten(&self, birth: Birth) -> bool {
+        self.losses > 1 && self.refused_by_relay.contains(&birth)
     }
     /// A profile was copied or taken back: what it held may come again from there, discarded or not (the model's README).
     pub fn forks(&mut self, device: usize) {
@@ -298,23 +310,27 @@ impl Oracle {
         }
         // Another copy of its author's profile is not bound by a refusal whose record the relay has lost, nor by what a user
         // threw away elsewhere.
-        let excused =
-            |birth: &Birth| self.may_have_copies(*birth) && (self.relay_lost || self.thrown_away.contains(birth));
+        let excused = |birth: &Birth| {
+            let again = self.relay_lost() || self.thrown_away.contains(birth);
+            self.may_have_copies(*birth) && again || self.may_be_forgotten(*birth)
+        };
         if let Some(birth) = rejected.intersection(&logged).find(|birth| !excused(birth)) {
             return broken(9, format!("birth {birth} is both refused and in the log"));
         }
         let alone = |birth: &&Birth| !self.may_have_copies(**birth);
-        let stands = |birth: &&Birth| alone(birth) && !self.need_is_compacted(**birth);
+        let stands = |birth: &&Birth| {
+            alone(birth) && !self.need_is_compacted(**birth) && !self.may_be_forgotten(**birth)
+        };
         if let Some(birth) = rejected.intersection(&self.accepted).find(stands) {
             return broken(9, format!("birth {birth} was accepted and then refused"));
         }
         if let Some(birth) = self.discarded.intersection(&logged).find(alone) {
             return broken(9, format!("birth {birth} was discarded and is in the log"));
         }
-        if let Some(birth) = self.accepted.difference(&logged).next().filter(|_| !self.relay_lost) {
+        if let Some(birth) = self.accepted.difference(&logged).next().filter(|_| !self.relay_lost()) {
             return broken(2, format!("birth {birth} was accepted and is not in the log of a relay that lost nothing"));
         }
-        if self.trimmed && self.relay_lost {
+        if self.trimmed && self.relay_lost() {
             self.excuse_compacted(store, devices);
         }
         if !self.alive.is_subset(&logged) {
@@ -354,7 +370,7 @@ impl Oracle {
     fn log_is_right(&self, stream: &StreamName, births: &[Birth]) -> Result<(), Broken> {
         let mut before: BTreeSet<Birth> = BTreeSet::new();
         // What is only in a snapshot cannot be healed as events (the model's README, limits).
-        let excused = self.trimmed && self.relay_lost;
+        let excused = self.trimmed && self.relay_lost();
         for birth in births {
             let Some(born) = self.born.get(*birth as usize) else { continue };
             if born.stream != *stream {
@@ -363,14 +379,16 @@ impl Oracle {
             let early = before.iter().find(|earlier| self.born[**earlier as usize].past.contains(birth));
             // What one copy of a profile threw away another may still send (the model's README, not settled), and what was
             // refused to it too, where the relay has lost the record.
-            let again = self.relay_lost && self.may_have_copies(*birth) && self.refused.contains(birth);
+            let was_refused = self.refused.contains(birth) || self.refused_by_relay.contains(birth);
+            let again = self.relay_lost() && self.may_have_copies(*birth) && was_refused;
+            let again = again || self.may_have_two_ids(*birth) || self.may_be_forgotten(*birth);
             if let Some(early) = early.filter(|_| !excused && !again && !self.thrown_away.contains(birth)) {
                 return broken(8, format!("birth {early} stands before birth {birth}, which its author had seen"));
             }
             if let Some(needs) = born.needs.filter(|needs| !before.contains(needs) && !excused) {
                 return broken(9, format!("birth {birth} is in the log without birth {needs}, which it needs"));
             }
-            if !before.insert(*birth) {
+            if !before.insert(*birth) && !self.may_have_two_ids(*birth) {
                 return broken(4, format!("birth {birth} is in the log twice"));
             }
         }
@@ -403,7 +421,7 @@ impl Oracle {
         let open: Vec<Birth> = open.filter_map(|(event, _)| birth_of(&event.content)).collect();
         let current = tab.is_current();
         for birth in tab.births.iter().chain(open.iter().filter(|_| current)) {
-            if !shown.insert(*birth) {
+            if !shown.insert(*birth) && !self.may_have_two_ids(*birth) {
                 return broken(4, format!("device {device} shows birth {birth} twice"));
             }
         }
@@ -472,7 +490,7 @@ impl Oracle {
     /// The birth of a rejection whose reason is lost, and the relay has not lost it. Two copies of one profile may hold an
     /// event: what one of them did with it, and what was refused of it, is not always told to the other.
     fn is_unexplained(&self, rejection: &Rejection) -> Option<Birth> {
-        let birth = birth_of(&rejection.content).filter(|_| rejection.code == "reason-lost" && !self.relay_lost)?;
+        let birth = birth_of(&rejection.content).filter(|_| rejection.code == "reason-lost" && !self.relay_lost())?;
         let has_need = self.born.get(birth as usize).is_some_and(|born| born.needs.is_some());
         let excused = has_need || self.thrown_away.contains(&birth) || self.refused_by_relay.contains(&birth);
         (!self.may_have_copies(birth) || !excused).then_some(birth)

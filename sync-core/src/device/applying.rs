@@ -72,6 +72,7 @@ impl Stream {
         }
         self.heal.retry_gaps(event.id.producer);
         let name = self.name.clone();
+        self.heal.meet(&name, event, io);
         if let Some(tag) = self.heal.get(event.id).map(|entry| entry.tag) {
             if tag == event.tag {
                 self.heal.remove(&name, event.id, io);

@@ -195,6 +195,14 @@ impl Heal {
         true
     }
 
+    /// An event that is to go on under its derived id came under its own.
+    pub(super) fn meet(&mut self, stream: &StreamName, event: &Event, io: &mut Io) {
+        if self.entries.values().any(|entry| entry.refiled && entry.tag == event.tag) {
+            let id = EventId { producer: digest::derived_producer(event.id, event.tag), sequence: 1 };
+            self.remove(stream, id, io);
+        }
+    }
+
     /// An event of the producer came: what waited for it may be tried again.
     pub(super) fn retry_gaps(&mut self, producer: ProducerId) {
         let waits = |entry: &Entry| entry.gap && entry.id.producer == producer;

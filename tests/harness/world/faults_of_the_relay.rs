@@ -39,7 +39,7 @@ impl World {
     }
 
     pub(super) fn relay_forgot(&mut self) {
-        self.oracle.relay_lost = true;
+        self.oracle.losses += 1;
         self.oracle.excuse(&self.relay.store, &self.devices);
     }
 

@@ -337,6 +337,7 @@ impl Device {
         }
         self.retry_gaps(e.producer);
         let d = &mut self.disk;
+        d.heal.retain(|h| !h.same_event(&e.refile()) || m.drops(HealRefiledUnmet));
         if let Some(i) = d.heal.iter().position(|h| (h.producer, h.seq) == (e.producer, e.seq)) {
             if d.heal[i].same_event(&e) || m.drops(HealNoConflict) {
                 d.heal.remove(i);

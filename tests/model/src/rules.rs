@@ -31,6 +31,7 @@ rules! {
     HealPrevUntagged "R12" "restore+clone-3" "a heal names its predecessor's sequence without its tag";
     HealChainUnchecked "R12" "mixed-restore" "the relay takes a healed event that comes next in another branch of the chain";
     HealBranchPassed "R12" "mixed-lost" "an event to heal passes although another one has its id";
+    HealRefiledUnmet "R12" "mixed-lost mixed-restore" "an event to heal under its derived id does not meet itself under its own";
     HealPipelined "R12" "profile-twice" "the outbox does not wait until heal list and strays are empty";
     StrayGap "R11" "clone+discard+lost" "strays are sent without the voids of their chain";
     StrayTakenForgotten "R11" "clone+refuse+lost" "a stray whose id was taken tries its own again in a new log";
