@@ -95,12 +95,9 @@ impl Stream {
 
     /// Whether it is an own open event under its derived id: only a copy of this device can have made that necessary.
     fn is_own_refiled(&self, event: &Event) -> bool {
-        if event.id.sequence != 1 {
-            return false;
-        }
-        let own = (1..).zip(&self.tags).filter(|(_, tag)| **tag == event.tag).map(|(sequence, _)| sequence);
-        own.map(|sequence| self.own_id(sequence)).any(|id| {
-            let is_open = self.outbox.contains_key(&id.sequence) || self.heal.get(id).is_some();
+        let own = self.tags.iter().position(|tag| event.id.sequence == 1 && *tag == event.tag);
+        own.map(|at| self.own_id(at as Sequence + 1)).is_some_and(|id| {
+            let is_open = !matches!(self.own(id.sequence), Own::Seen | Own::Refused | Own::Void);
             is_open && digest::derived_producer(id, event.tag) == event.id.producer
         })
     }
@@ -163,7 +160,9 @@ impl Stream {
                     HealFate::Other if self.heal.refile(&name, id, io) => {}
                     _ => {
                         self.heal.let_go(&name, id, io);
-                        self.need_is_gone(id, io);
+                        if fate == HealFate::Refused {
+                            self.reject_dependents(id, DEPENDS_ON_REJECTED, io);
+                        }
                     }
                 }
             }

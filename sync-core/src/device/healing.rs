@@ -96,7 +96,7 @@ impl Heal {
             let place = (core::cmp::Reverse(generation), upto, index);
             let content = (event.id.producer == own).then(|| event.content.clone());
             let (tag, old_offset, prev, needs_prev) = (event.tag, event.offset, event.prev, event.needs_prev);
-            let follows = row.follows.iter().rev().find(|(of, _)| *of as usize == index).map(|(_, prev)| *prev);
+            let follows = row.follows.iter().rev().find(|(of, _)| *of == index as u64).map(|(_, prev)| *prev);
             let (sent, gap) = (false, false);
             let entry = Entry { id, tag, old_offset, refiled, prev, follows, needs_prev, sent, gap, content };
             self.places.insert(id, place);
@@ -132,7 +132,7 @@ impl Heal {
             entry.follows = Some(next);
             let (core::cmp::Reverse(generation), upto, index) = place;
             if let Some((row, _)) = self.batches.get_mut(&(generation, upto)) {
-                row.follows.push((index as u32, next));
+                row.follows.push((index as u64, next));
                 io.put(Table::Heals, batch_key(stream, generation, upto), row.encode());
             }
         }

@@ -3,7 +3,6 @@
 use crate::ids::Sequence;
 use crate::wire::DecodeError;
 use crate::wire::codec::{Reader, Writer};
-use alloc::vec;
 use alloc::vec::Vec;
 
 /// Sequences, kept as ascending ranges that do not touch.
@@ -45,8 +44,7 @@ impl Ranges {
         }
     }
     pub(super) fn read(input: &mut Reader<'_>) -> Result<Ranges, DecodeError> {
-        let mut numbers = vec![];
-        input.each(usize::MAX, |input| input.u64().map(|n| numbers.push(n)))?;
+        let numbers = input.numbers()?;
         Ok(Ranges(numbers.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect()))
     }
 }

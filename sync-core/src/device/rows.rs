@@ -249,6 +249,9 @@ impl StrayRow {
     pub(super) fn shown_id(&self) -> EventId {
         EventId { producer: digest::derived_producer(self.id, self.tag), sequence: 1 }
     }
+    pub(super) fn key(&self, stream: &StreamName) -> Vec<u8> {
+        key(stream, &[&self.order.to_be_bytes()])
+    }
     /// Nothing is to enter the log under this sequence: it was refused or thrown away.
     pub(super) fn is_void(&self) -> bool {
         self.own.content.is_empty()
@@ -326,7 +329,7 @@ pub(super) struct HealRow {
     /// Filed under a derived id: a bit map.
     pub(super) refiled: Vec<u8>,
     /// What these follow where their predecessor is missing: a log did not take that one.
-    pub(super) follows: Vec<(u32, (Sequence, Tag))>,
+    pub(super) follows: Vec<(u64, (Sequence, Tag))>,
 }
 
 pub(super) fn set_bit(bits: &mut Vec<u8>, index: usize) {
@@ -342,10 +345,11 @@ impl HealRow {
     pub(super) fn encode(&self) -> Bytes {
         let mut out = Writer::new();
         out.begin_map().u64(0).bytes(&self.done).u64(1).bytes(&self.refiled);
-        let follows = self.follows.iter().flat_map(|(index, (sequence, tag))| {
-            index.to_be_bytes().into_iter().chain(sequence.to_be_bytes()).chain(tag.0)
-        });
-        out.u64(2).bytes(&follows.collect::<Vec<u8>>()).end();
+        out.u64(2).array(self.follows.len() as u64 * 3);
+        for (index, (sequence, tag)) in &self.follows {
+            out.u64(*index).u64(*sequence).u64(u64::from_be_bytes(tag.0));
+        }
+        out.end();
         out.finish().into()
     }
     pub(super) fn decode(row: &Bytes) -> Result<HealRow, DecodeError> {
@@ -355,12 +359,9 @@ impl HealRow {
                 0 => heal.done = input.bytes()?.to_vec(),
                 1 => heal.refiled = input.bytes()?.to_vec(),
                 2 => {
-                    let bytes = input.bytes()?;
-                    let (rows, _) = bytes.as_chunks::<20>();
-                    heal.follows.extend(rows.iter().map(|row| {
-                        let number = |bytes: &[u8]| bytes.iter().fold(0, |n, byte| n << 8 | u64::from(*byte));
-                        (number(&row[..4]) as u32, (number(&row[4..12]), Tag(number(&row[12..]).to_be_bytes())))
-                    }));
+                    let numbers = input.numbers()?;
+                    let follows = |n: &[u64]| (n[0], (n[1], Tag(n[2].to_be_bytes())));
+                    heal.follows = numbers.chunks_exact(3).map(follows).collect();
                 }
                 _ => return Ok(false),
             }

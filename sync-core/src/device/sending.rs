@@ -4,7 +4,7 @@ use super::causes::{Others, Ready};
 use super::healing::Missing;
 use super::io::{Io, Purpose};
 use super::output::{Own, Rejection, Table};
-use super::rows::{OwnEvent, Record, StrayRow, batch_key, key};
+use super::rows::{OwnEvent, Record, StrayRow, batch_key};
 use super::session::Session;
 use super::stream::{Link, Stream};
 use crate::event::{Event, Run};
@@ -161,16 +161,15 @@ impl Stream {
         // Those of one given-up id are in order by its chain; those of the next wait until all of it are seen.
         let Some(first) = self.strays.first().map(|stray| stray.id.producer) else { return false };
         let last = self.last_of_chain(first);
-        let ids = |stray: &StrayRow| {
+        let unsent = |stray: &StrayRow| {
             let taken = self.record.taken.contains(stray.order);
-            let own = (!taken || last > Some(stray.order)).then_some(stray.id);
-            own.into_iter().chain((taken && !stray.is_void()).then(|| stray.shown_id()))
+            let own = (!taken || last > Some(stray.order)) && !strays_sent.contains(&stray.id);
+            let id = if own { stray.id } else { stray.shown_id() };
+            (own || taken && !stray.is_void() && !strays_sent.contains(&id)).then_some((id, taken, !own))
         };
-        let of_chain = self.strays.iter().filter(|stray| stray.id.producer == first);
-        let mut all = of_chain.flat_map(|stray| ids(stray).map(move |id| (stray, id)));
-        let Some((stray, id)) = all.find(|(_, id)| !strays_sent.contains(id)) else { return false };
-        let (stray, taken) = (stray.clone(), self.record.taken.contains(stray.order));
-        let derived = id != stray.id;
+        let mut of_chain = self.strays.iter().filter(|stray| stray.id.producer == first);
+        let next = of_chain.find_map(|stray| unsent(stray).map(|next| (stray.clone(), next)));
+        let Some((stray, (id, taken, derived))) = next else { return false };
         // Answers may come in any order: under derived ids nothing overtakes what was made before it.
         let overtakes = |other: &StrayRow| other.order < stray.order && !self.record.taken.contains(other.order);
         if derived && self.open_strays().any(overtakes) {
@@ -318,21 +317,10 @@ impl Stream {
     pub(super) fn list_stray(&mut self, id: EventId, code: &str, reason: &str, io: &mut Io) {
         let Some(stray) = self.strays.iter_mut().find(|stray| stray.id == id) else { return };
         let own = core::mem::replace(&mut stray.own, OwnEvent::empty());
-        io.put(Table::Strays, key(&self.name, &[&stray.order.to_be_bytes()]), stray.encode());
+        io.put(Table::Strays, stray.key(&self.name), stray.encode());
         let (id, code, reason) = (stray.shown_id(), code.into(), reason.into());
         self.list(Rejection { id, code, reason, content: own.content }, io);
         self.settle_voids(io);
-    }
-
-    /// What was made on top of an own event of a given-up id that this log has refused when it was healed.
-    pub(super) fn need_is_gone(&mut self, id: EventId, io: &mut Io) {
-        for stray in self.strays.iter_mut().filter(|stray| stray.own.needs.is_some_and(|(needed, _)| needed == id)) {
-            stray.own.needs = Some((id, NEED_GONE));
-            io.put(Table::Strays, key(&self.name, &[&stray.order.to_be_bytes()]), stray.encode());
-        }
-        let needs = |own: &OwnEvent| own.needs.is_some_and(|(needed, _)| needed == id);
-        let own: Vec<Sequence> = self.outbox.iter().filter(|(_, own)| needs(own)).map(|(s, _)| *s).collect();
-        own.into_iter().for_each(|sequence| self.reject(sequence, DEPENDS_ON_REJECTED, "", io));
     }
 
     /// Events that were made on top of an own event of a given-up id which was refused, or perhaps: the relay cannot know.
@@ -340,13 +328,11 @@ impl Stream {
         let mut refused = vec![id];
         while let Some(id) = refused.pop() {
             let needs = |own: &OwnEvent| own.needs.is_some_and(|(needed, _)| needed == id);
-            let strays: Vec<EventId> = self.open_strays().filter(|s| needs(&s.own)).map(|s| s.id).collect();
-            let own: Vec<Sequence> = self.outbox.iter().filter(|(_, own)| needs(own)).map(|(s, _)| *s).collect();
-            for stray in strays {
+            while let Some(stray) = self.strays.iter().find(|s| needs(&s.own)).map(|s| s.id) {
                 self.list_stray(stray, code, "", io);
                 refused.push(stray);
             }
-            for sequence in own {
+            while let Some(sequence) = self.outbox.iter().find(|(_, own)| needs(own)).map(|(s, _)| *s) {
                 self.reject(sequence, code, "", io);
             }
         }

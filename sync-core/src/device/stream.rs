@@ -362,7 +362,7 @@ impl Stream {
         let (Some(tag), Some(tag_before)) = (self.own_tag(sequence), self.own_tag(sequence - 1)) else { return };
         let order = self.strays.last().map_or(0, |stray| stray.order + 1);
         let stray = StrayRow { order, id: self.own_id(sequence), tag, tag_before, own };
-        io.put(Table::Strays, key(&self.name, &[&stray.order.to_be_bytes()]), stray.encode());
+        io.put(Table::Strays, stray.key(&self.name), stray.encode());
         if !stray.is_void() {
             let (stream, from, to) = (self.name.clone(), stray.id, stray.shown_id());
             io.notice_after_commit(Notice::Renamed { stream, from, to });
@@ -373,7 +373,7 @@ impl Stream {
     pub(super) fn forget_stray(&mut self, id: EventId, io: &mut Io) -> Option<StrayRow> {
         let at = self.strays.iter().position(|stray| stray.id == id)?;
         let stray = self.strays.remove(at);
-        io.delete(Table::Strays, key(&self.name, &[&stray.order.to_be_bytes()]));
+        io.delete(Table::Strays, stray.key(&self.name));
         self.record.taken.remove(stray.order);
         (self.record.has_strays, self.dirty) = (!self.strays.is_empty(), true);
         Some(stray)

@@ -156,6 +156,12 @@ impl<'b> Reader<'b> {
     pub fn array_of(&mut self, len: u64) -> Result<(), DecodeError> {
         if self.array()? == len { Ok(()) } else { Err(self.error("array of a wrong length")) }
     }
+    /// An array of unsigned integers, of rows that this device wrote.
+    pub fn numbers(&mut self) -> Result<Vec<u64>, DecodeError> {
+        let mut numbers = vec![];
+        self.each(usize::MAX, |input| input.u64().map(|n| numbers.push(n)))?;
+        Ok(numbers)
+    }
     /// Each element of an array, at most `max`.
     pub fn each(
         &mut self,
