@@ -318,9 +318,8 @@ impl Oracle {
             return broken(9, format!("birth {birth} is both refused and in the log"));
         }
         let alone = |birth: &&Birth| !self.may_have_copies(**birth);
-        let stands = |birth: &&Birth| {
-            alone(birth) && !self.need_is_compacted(**birth) && !self.may_be_forgotten(**birth)
-        };
+        let stands =
+            |birth: &&Birth| alone(birth) && !self.need_is_compacted(**birth) && !self.may_be_forgotten(**birth);
         if let Some(birth) = rejected.intersection(&self.accepted).find(stands) {
             return broken(9, format!("birth {birth} was accepted and then refused"));
         }

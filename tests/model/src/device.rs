@@ -469,9 +469,8 @@ impl Device {
             }
         }
         let (mine, producer) = (d.mine.clone(), d.producer);
-        let is_refused = |e: &Entry| {
-            e.producer == producer && mine.get(e.seq as usize - 1).is_some_and(|o| o.at == Own::Refused)
-        };
+        let is_refused =
+            |e: &Entry| e.producer == producer && mine.get(e.seq as usize - 1).is_some_and(|o| o.at == Own::Refused);
         while let_go(d, is_refused).is_some() {}
     }
 }

@@ -117,7 +117,13 @@ fn next_stray(m: &Model, d: &mut Disk, link: &mut Link) -> Option<Up> {
         let derived = (taken && !void).then(|| (event.refile().producer, 1, 0, false));
         for (producer, seq, prev_tag, void) in own.into_iter().chain(derived) {
             if link.strays_sent.insert((producer, seq, event.tag)) {
-                return Some(Up::Publish { producer, seq, prev_tag, tag: event.tag, body: (!void).then_some(event.birth) });
+                return Some(Up::Publish {
+                    producer,
+                    seq,
+                    prev_tag,
+                    tag: event.tag,
+                    body: (!void).then_some(event.birth),
+                });
             }
         }
     }
