@@ -51,6 +51,7 @@ on_every_store! {
         what_is_over_a_limit_is_not_written
         heal_takes_what_continues_and_passes_what_is_there
         heal_waits_for_the_predecessor_and_for_its_tag
+        heal_takes_what_comes_next_in_its_own_chain_only
         heal_takes_nothing_behind_what_something_else_took
         heal_refuses_what_needs_a_refused_one
         heal_tells_what_was_refused_and_what_something_else_took

@@ -258,6 +258,11 @@ impl Oracle {
         alive.retain(|b| restorable.contains(b) || !compacted.contains(b) && !self.may_have_copies(*b));
         self.alive = alive;
     }
+    /// What comes before it in its producer's chain may be only inside a snapshot of a log that is gone: it waits for ever on
+    /// the device that has it, since a device that has forked does not know the chain that it gave up.
+    fn may_wait_for_compacted(&self, birth: Birth) -> bool {
+        self.trimmed && self.relay_lost() && self.may_have_copies(birth)
+    }
     /// Whether an event was made on top of one that nobody can heal as an event any more: a relay refuses it without that.
     fn need_is_compacted(&self, birth: Birth) -> bool {
         let needs = self.born.get(birth as usize).and_then(|born| born.needs);
@@ -482,7 +487,8 @@ impl Oracle {
         let lost = self
             .alive
             .iter()
-            .find(|birth| !logged.contains(birth) && !rejected.contains(birth) && !unsure.contains(birth));
+            .filter(|birth| !logged.contains(birth) && !rejected.contains(birth) && !unsure.contains(birth))
+            .find(|birth| !self.may_wait_for_compacted(**birth));
         lost.map(|birth| format!("birth {birth} is in no log and in no list"))
     }
 

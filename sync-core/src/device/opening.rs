@@ -59,7 +59,7 @@ impl Device {
         let read = rows.iter().try_for_each(|(key, value)| self.load_row(&load.purpose, key, value));
         match (read, more, rows.last()) {
             (Err(code), ..) => self.load_failed(&load, code),
-            (Ok(()), true, Some((last, _))) => self.io.load_more(load, last),
+            (Ok(()), true, Some((last, _))) if *last < load.to => self.io.load_more(load, last),
             (Ok(()), ..) => self.load_done(load),
         }
     }

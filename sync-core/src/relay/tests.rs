@@ -390,6 +390,30 @@ fn an_unknown_outcome_is_settled_by_the_same_request_and_the_device_hears_nothin
 }
 
 #[test]
+fn what_a_copy_threw_away_while_an_append_was_unsure_is_not_accepted() {
+    let mut world = World::new();
+    world.say(subscribe("s", 0)).told();
+    world.held = Some(VecDeque::new());
+    world.say(publish("s", &[], &["a1", "a2"]));
+    let (request, ask) = world.held.as_mut().and_then(VecDeque::pop_front).expect("the append");
+    world.input(Input::Stored { request, answer: Answer::Append(Err(StoreError::Unknown)) });
+    world.now = Millis(5_000);
+    world.input(Input::Timer);
+    assert_eq!(world.held.as_mut().and_then(VecDeque::pop_front), Some((request, ask)));
+    // The append was lost; meanwhile a copy of the profile has used the first sequence up by a void of the same tag.
+    let second = DurableOffset::minted_by_store(Offset(1));
+    let outcomes = vec![Outcome::Void, Outcome::Logged(second)];
+    let appended = Appended { epoch: EPOCH, outcomes, new: 1, head: second };
+    world.input(Input::Stored { request, answer: Answer::Append(Ok(appended)) });
+    while world.held.as_ref().is_some_and(|held| !held.is_empty()) {
+        world.let_answer();
+    }
+    let told = world.told();
+    assert_eq!(accepted(&told), vec![(2, 2)]);
+    assert!(told.iter().any(|d| matches!(d, Down::Have { sequence: 1, .. })), "{told:?}");
+}
+
+#[test]
 fn resume_is_by_digest() {
     let mut world = World::new();
     let _hint = world.others_write("s", 3, 1);

@@ -246,9 +246,25 @@ pub async fn heal_waits_for_the_predecessor_and_for_its_tag(mut world: World) {
     assert_eq!((gap.epoch, gap.head.offset()), (Epoch::NONE, Offset::ZERO), "nothing taken, nothing made");
     // A clone's other first event took the place: what follows the old one must not follow it.
     world.store().append(clone.batch(|clone| vec![clone.event("another one")])).await.unwrap();
+    let behind = world.store().heal(heal(&a.stream, old[1..].to_vec())).await.unwrap();
+    assert_eq!(behind.outcomes, [HealOutcome::Branch, HealOutcome::Later]);
     let other = world.store().heal(heal(&a.stream, old)).await.unwrap();
-    assert_eq!(other.outcomes, [HealOutcome::Passed, HealOutcome::Branch, HealOutcome::Later]);
+    assert_eq!(other.outcomes, [HealOutcome::Branch, HealOutcome::Later, HealOutcome::Later]);
     assert_eq!(read_all(&mut world, &a.stream, Offset::ZERO, 1 << 20).await.len(), 1);
+}
+
+/// As a publish has to, what comes next continues the chain, also where what is between was refused.
+pub async fn heal_takes_what_comes_next_in_its_own_chain_only(mut world: World) {
+    let mut a = Author::new("s", 1);
+    let mut clone = a.clone();
+    let old = as_events(&a.batch(|a| vec![a.event("one"), a.refused("no"), a.event("three"), a.event("four")]));
+    let here = clone.batch(|clone| vec![clone.event("one"), clone.refused("another one")]);
+    world.store().append(here).await.unwrap();
+    let healed = world.store().heal(heal(&a.stream, old.clone())).await.unwrap();
+    assert_eq!(healed.outcomes, [HealOutcome::Passed, HealOutcome::Branch, HealOutcome::Later]);
+    let other = Author::new("t", 1).stream;
+    let healed = world.store().heal(heal(&other, old)).await.unwrap();
+    assert!(healed.outcomes.iter().all(|outcome| matches!(outcome, HealOutcome::Taken(_))), "{healed:?}");
 }
 
 pub async fn heal_tells_what_was_refused_and_what_something_else_took(mut world: World) {
@@ -260,7 +276,7 @@ pub async fn heal_tells_what_was_refused_and_what_something_else_took(mut world:
     let here = clone.batch(|clone| vec![clone.void(), clone.event("two"), clone.refused("no"), clone.refused("no")]);
     world.store().append(here).await.unwrap();
     let healed = world.store().heal(heal(&a.stream, old)).await.unwrap();
-    assert_eq!(healed.outcomes, [HealOutcome::Other, HealOutcome::Passed, HealOutcome::Refused, HealOutcome::Other]);
+    assert_eq!(healed.outcomes, [HealOutcome::Other, HealOutcome::Passed, HealOutcome::Refused, HealOutcome::Branch]);
     assert_eq!(read_all(&mut world, &a.stream, Offset::ZERO, 1 << 20).await.len(), 1);
 }
 
@@ -272,7 +288,7 @@ pub async fn heal_takes_nothing_behind_what_something_else_took(mut world: World
     let (a, b) = (as_events(&a.events(1)), as_events(&b.events(2)));
     let list = |first: &Event| vec![first.clone(), b[0].clone(), b[1].clone()];
     let healed = world.store().heal(heal(&stream("s"), list(&a[0]))).await.unwrap();
-    assert_eq!(healed.outcomes, [HealOutcome::Other, HealOutcome::Later, HealOutcome::Later]);
+    assert_eq!(healed.outcomes, [HealOutcome::Branch, HealOutcome::Later, HealOutcome::Later]);
     let again = world.store().heal(heal(&stream("s"), list(&a[0].refiled()))).await.unwrap();
     assert!(again.outcomes.iter().all(|outcome| matches!(outcome, HealOutcome::Taken(_))), "{again:?}");
     let events = read_all(&mut world, &stream("s"), Offset::ZERO, 1 << 20).await;

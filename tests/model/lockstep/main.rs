@@ -105,6 +105,11 @@ const UNNOTICED: &[Mutation] = &[
     Mutation::NoOrderVerdict,
     Mutation::NoLostVerdict,
     Mutation::HealNoConflict,
+    Mutation::OwnRefiledUnnoticed,
+    Mutation::HealBranchPassed,
+    Mutation::HealRefiledUnmet,
+    Mutation::HealPrevGone,
+    Mutation::StrayPlaceEmpty,
 ];
 
 #[test]

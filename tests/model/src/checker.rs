@@ -111,7 +111,7 @@ where
 }
 
 /// What the command line asks for: a scenario, `all`, `mutants`, `mutant NAME` or `side`, and for how many seconds; `walk
-/// NAME SECONDS SEED` for random walks of a scenario.
+/// NAME SECONDS SEED` for random walks of a scenario, `without RULE SECONDS` for those with a rule dropped.
 pub fn run(args: &[String]) {
     let secs = |i: usize, or: u64| Duration::from_secs(args.get(i).and_then(|a| a.parse().ok()).unwrap_or(or));
     match args.first().map(String::as_str) {
@@ -122,6 +122,14 @@ pub fn run(args: &[String]) {
         Some("walk") => {
             let seed = args.get(3).and_then(|a| a.parse().ok()).unwrap_or(0);
             named(args.get(1).map_or("all", String::as_str)).for_each(|model| walks::walks(&model, secs(2, 60), seed));
+        }
+        Some("without") => {
+            let rule = args.get(1).map_or("", String::as_str);
+            let (rule, _, hints, text) = ALL.iter().find(|(m, ..)| format!("{m:?}") == rule).expect("no such rule");
+            println!("{rule:?}: {text}");
+            for model in scenarios().into_iter().filter(|s| hints.split(' ').any(|h| h == s.name)) {
+                walks::walks(&Model { dropped: Some(*rule), ..model }, secs(2, 60), 0);
+            }
         }
         Some("side") => side_models(secs(1, 120)),
         Some("mutants") => {
@@ -134,7 +142,7 @@ pub fn run(args: &[String]) {
                 print(&out);
             }
         }
-        None => println!("scenario | all | walk NAME | mutant NAME | mutants | side"),
+        None => println!("scenario | all | walk NAME | without RULE | mutant NAME | mutants | side"),
     }
 }
 
