@@ -65,7 +65,7 @@ pub(super) enum Purpose {
 pub(super) struct Load {
     pub(super) purpose: Purpose,
     table: Table,
-    to: Vec<u8>,
+    pub(super) to: Vec<u8>,
     bytes_max: usize,
 }
 
