@@ -258,7 +258,7 @@ pub async fn heal_takes_what_comes_next_in_its_own_chain_only(mut world: World) 
     let mut a = Author::new("s", 1);
     let mut clone = a.clone();
     let old = as_events(&a.batch(|a| vec![a.event("one"), a.refused("no"), a.event("three"), a.event("four")]));
-    let here = clone.batch(|clone| vec![clone.event("one"), clone.refused("another one")]);
+    let here = clone.batch(|clone| vec![clone.event("one"), clone.event("another one")]);
     world.store().append(here).await.unwrap();
     let healed = world.store().heal(heal(&a.stream, old.clone())).await.unwrap();
     assert_eq!(healed.outcomes, [HealOutcome::Passed, HealOutcome::Branch, HealOutcome::Later]);
