@@ -42,6 +42,9 @@ fn everything() -> (Vec<u8>, Vec<u8>) {
 
 type Row = (Vec<u8>, Bytes);
 
+/// Rows that no device wrote.
+const BROKEN: &str = "storage-lost";
+
 impl Device {
     /// Reads the device, the streams' records and the list of rejections.
     pub(super) fn begin(&mut self) {
@@ -57,15 +60,23 @@ impl Device {
             return self.page(load, rows, more);
         }
         let read = rows.iter().try_for_each(|(key, value)| self.load_row(&load.purpose, key, value));
-        match (read, more, rows.last()) {
+        let goes_on = more && rows.last().is_some_and(|(last, _)| *last < load.to);
+        let read = read.and_then(|()| if goes_on { Ok(()) } else { self.is_whole(&load.purpose) });
+        match (read, goes_on, rows.last()) {
             (Err(code), ..) => self.load_failed(&load, code),
-            (Ok(()), true, Some((last, _))) if *last < load.to => self.io.load_more(load, last),
+            (Ok(()), true, Some((last, _))) => self.io.load_more(load, last),
             (Ok(()), ..) => self.load_done(load),
         }
     }
 
+    /// A stream has a tag for each of its own sequences.
+    fn is_whole(&self, purpose: &Purpose) -> Result<(), &'static str> {
+        let Purpose::Tags(name) = purpose else { return Ok(()) };
+        let is_whole = |stream: &Stream| stream.tags.len() as u64 == stream.record.minted;
+        self.streams.get(name).is_none_or(|stream| is_whole(stream)).then_some(()).ok_or(BROKEN)
+    }
+
     fn load_row(&mut self, purpose: &Purpose, row_key: &[u8], value: &Bytes) -> Result<(), &'static str> {
-        const BROKEN: &str = "storage-lost";
         match purpose {
             Purpose::Device => match rows::decode_device(value) {
                 Ok(Ok(producer)) => self.producer = producer,
