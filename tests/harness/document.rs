@@ -82,7 +82,8 @@ impl Page {
             }
             _ => {
                 let key = format!("key {}", rng.below(KEYS));
-                let value = NewValue::Scalar((rng.below(1_000) as i64).into());
+                // Another one than is there: the same would be no change.
+                let value = NewValue::Scalar((rng.below(1 << 48) as i64).into());
                 Operation::Put(Target::Object(ROOT), Prop::from(key), value)
             }
         };
