@@ -95,7 +95,10 @@ impl Stream {
 
     /// Whether it is an own open event under its derived id: only a copy of this device can have made that necessary.
     fn is_own_refiled(&self, event: &Event) -> bool {
-        let own = self.tags.iter().position(|tag| event.id.sequence == 1 && *tag == event.tag);
+        if event.id.sequence != 1 {
+            return false;
+        }
+        let own = self.tags.iter().position(|tag| *tag == event.tag);
         own.map(|at| self.own_id(at as Sequence + 1)).is_some_and(|id| {
             let is_open = !matches!(self.own(id.sequence), Own::Seen | Own::Refused | Own::Void);
             is_open && digest::derived_producer(id, event.tag) == event.id.producer
