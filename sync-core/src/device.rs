@@ -442,8 +442,9 @@ impl Device {
         Next::AskAgain
     }
 
-    /// Gives the link up and subscribes again, on the same socket.
+    /// Settles what the link has told, gives it up and subscribes again, on the same socket.
     fn ask_again(&mut self, stream: &mut Stream) {
+        stream.caught_up(&mut self.io);
         stream.asks += 1;
         stream.link = None;
         if stream.asks > ASKS_MAX {

@@ -230,13 +230,11 @@ impl Stream {
     /// Where own event `sequence` stands.
     pub(super) fn own(&self, sequence: Sequence) -> Own {
         let r = &self.record;
-        // What is still to be healed the present log has passed, perhaps, but not shown.
-        let is_kept = || self.outbox.contains_key(&sequence) || self.heal.get(self.own_id(sequence)).is_some();
         if r.voids.contains(sequence) {
             Own::Void
         } else if r.refused.contains(sequence) {
             Own::Refused
-        } else if sequence <= r.seen && !is_kept() {
+        } else if sequence <= r.seen && !self.is_kept(sequence) {
             Own::Seen
         } else if r.accepted.contains(sequence) {
             if sequence > r.relay_last { Own::Owed } else { Own::Accepted }
@@ -245,6 +243,10 @@ impl Stream {
         } else {
             Own::Unsent
         }
+    }
+    /// Whether its content is here and it is not seen. What is still to be healed the present log has passed, perhaps, but not shown.
+    pub(super) fn is_kept(&self, sequence: Sequence) -> bool {
+        self.outbox.contains_key(&sequence) || self.heal.get(self.own_id(sequence)).is_some()
     }
     pub(super) fn own_id(&self, sequence: Sequence) -> EventId {
         EventId { producer: self.record.producer, sequence }

@@ -144,6 +144,10 @@ impl Pair {
     pub fn abandon(&mut self, device: usize, restarts: bool) -> Result<(), Difference> {
         self.real.abandon(device, restarts);
         self.offline(device);
+        if restarts {
+            // It is in memory only; what led to it will come again.
+            self.world.dev(device).suspect = false;
+        }
         self.compare_device(device)
     }
     /// A connection breaks, and nothing that is under way arrives.

@@ -78,10 +78,7 @@ impl Device {
                     link.answered(event.producer, event.seq);
                     match verdict {
                         // R10: only a copy can have put something else there.
-                        Verdict::Branch | Verdict::Other if event.producer == self.disk.producer => {
-                            self.suspect = true;
-                            self.link = None;
-                        }
+                        Verdict::Branch | Verdict::Other if event.producer == self.disk.producer => self.suspect = true,
                         Verdict::Gap if !follow_on(m, &mut self.disk, &event) => drop(link.gaps.insert(event.id())),
                         Verdict::Gap | Verdict::Later => {
                             link.heal_sent.remove(&event.id());
@@ -98,6 +95,10 @@ impl Device {
             self.ids += 1;
         }
         self.caught_up(m);
+        if self.suspect {
+            self.link = None;
+        }
+        self.heal_no_refused();
         self.settle_voids(m);
     }
 
@@ -300,14 +301,13 @@ impl Device {
     }
 
     /// Applies one event: effect, cursor and the fate of own events in one transaction.
-    /// False when it cannot be applied and the link is given up.
+    /// False when it cannot be applied: the link is given up.
     fn apply(&mut self, m: &Model, e: Entry) -> bool {
         // R10: an own event that somebody has filed under its derived id: only a copy can have made that necessary.
         let own = self.disk.producer;
         let is_it = |(seq, o): (u8, &OwnEvent)| o.is_open() && o.tag == e.tag && refiled(own, seq, o.tag) == e.producer;
         if (1..).zip(&self.disk.mine).any(is_it) && !m.drops(OwnRefiledUnnoticed) {
             self.suspect = true;
-            self.link = None;
             return false;
         }
         if e.producer == self.disk.producer {
@@ -315,7 +315,6 @@ impl Device {
             if !own.is_some_and(|o| o.tag == e.tag || m.drops(EchoById)) {
                 // R10: some other copy of me made it. Ask again; the answer brings what a fork needs.
                 self.suspect = true;
-                self.link = None;
                 return false;
             }
             let own = &mut self.disk.mine[e.seq as usize - 1];
@@ -373,7 +372,6 @@ impl Device {
         let own = s.producers.get(&self.disk.producer).map_or((0, 0), |r| r.logged);
         if self.disk.own_tag(own.0) != Some(own.1) && !m.drops(SnapshotUnchecked) {
             self.suspect = true;
-            self.link = None;
             return;
         }
         let d = &mut self.disk;
@@ -468,10 +466,14 @@ impl Device {
                 d.rejected.push(o.birth);
             }
         }
-        let (mine, producer) = (d.mine.clone(), d.producer);
+    }
+
+    /// R9: what is refused is not brought any more, whether or not the link that told of it still stands.
+    fn heal_no_refused(&mut self) {
+        let (mine, producer) = (self.disk.mine.clone(), self.disk.producer);
         let is_refused =
             |e: &Entry| e.producer == producer && mine.get(e.seq as usize - 1).is_some_and(|o| o.at == Own::Refused);
-        while let_go(d, is_refused).is_some() {}
+        while let_go(&mut self.disk, is_refused).is_some() {}
     }
 }
 
