@@ -2,10 +2,9 @@
 import { afterEach, expect, test, vi } from "vitest";
 import { defineStream, event } from "../src/index.js";
 import { engineLockName, hostLockName, hostName, PAGE_WINDOW_BYTES, PROTOCOL_VERSION, pageLockName, type HostMessage, type PageMessage } from "../src/engine/protocol.js";
-import { Host } from "../src/engine/host.js";
 import { greet } from "../src/engine/greeting.js";
 import { json } from "./fake-engine.js";
-import { eventually, settle, turns, World } from "./world.js";
+import { eventually, FakeLocks, settle, turns, World } from "./world.js";
 
 const Orders = defineStream({ events: { paid: event<{ amount: number }>(), closed: event() } });
 
@@ -18,7 +17,7 @@ function rawPage(world: World, hello: Partial<Extract<PageMessage, { type: "hell
   greet(port2, () => world.host);
   port1.onmessage = ({ data }: MessageEvent<HostMessage>) => void heard.push(data);
   const say = (message: PageMessage): void => port1.postMessage(message);
-  say({ type: "hello", protocol: PROTOCOL_VERSION, page: "raw", locked: false, engine: world.engineOptions, wasm: null, hasToken: false, offline: false, ...hello });
+  say({ type: "hello", protocol: PROTOCOL_VERSION, page: "raw", locked: false, again: false, engine: world.engineOptions, wasm: null, hasToken: false, offline: false, ...hello });
   return { heard, say, port: port1 };
 }
 
@@ -84,8 +83,9 @@ test("a host tells each of its pages which lock it holds", async () => {
   pages.forEach(({ port }) => port.close());
 });
 
-test("a page that comes to an engine whose storage is gone gets a new one, and the other pages are at their end", async () => {
+test("a page that comes to an engine whose storage is gone gets a new host, and the other pages are at their end", async () => {
   const world = new World();
+  const host = world.host;
   const first = world.client();
   first.status.subscribe(() => undefined);
   await eventually(() => first.status.getSnapshot().connection.state === "connected");
@@ -98,9 +98,61 @@ test("a page that comes to an engine whose storage is gone gets a new one, and t
   second.status.subscribe(() => undefined);
   await eventually(() => second.status.getSnapshot().connection.state === "connected");
   expect(world.engine).not.toBe(lost);
+  expect(world.host).not.toBe(host);
   expect(lost.calls).toContain("stop");
   expect(first.status.getSnapshot().connection).toMatchObject({ state: "stopped", error: { code: "storage-lost" } });
   expect(() => first.stream(Orders, "orders").append({ type: "closed" })).toThrow("gone");
+});
+
+test("a page that shares no lock with a host gets a new one, as after the browser cleared the site's data", async () => {
+  const world = new World();
+  const before = world.client();
+  before.status.subscribe(() => undefined);
+  await eventually(() => before.status.getSnapshot().connection.state === "connected");
+  const [host, engine] = [world.host, world.engine];
+  world.locks = new FakeLocks() as unknown as LockManager;
+
+  const dead = rawPage(world, { page: "dead", locked: true }); // it went before it was welcome: nobody else is the worse for it
+  await eventually(() => dead.heard.length > 0);
+  expect(dead.heard).toEqual([{ type: "gone" }]);
+  expect(before.status.getSnapshot().connection.state).toBe("connected");
+
+  const after = world.client();
+  after.status.subscribe(() => undefined);
+  await eventually(() => after.status.getSnapshot().connection.state === "connected");
+  expect(world.host).not.toBe(host);
+  expect(engine.calls).toContain("stop");
+  expect(before.status.getSnapshot().connection).toMatchObject({ state: "stopped", error: { code: "storage-lost" } });
+  dead.port.close();
+});
+
+test("a page dials again where a host is at its end, until something answers", async () => {
+  const world = new World();
+  const { ClientImpl } = await import("../src/client.js");
+  const link = world.link();
+  let dials = 0;
+  const gone = (): MessagePort => {
+    const { port1, port2 } = new MessageChannel();
+    port2.onmessage = () => port2.postMessage({ type: "gone" } satisfies HostMessage);
+    return port1;
+  };
+  const silent = (): MessagePort => new MessageChannel().port1;
+  const client = new ClientImpl({ url: "wss://relay.test", database: "test" }, {
+    ...link,
+    ports: [(onFailed) => [gone, silent, () => link.ports[0]!(onFailed)][dials++]!()],
+  });
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  client.status.subscribe(() => undefined);
+  await eventually(() => dials === 1);
+  await turns();
+  await vi.advanceTimersByTimeAsync(100);
+  expect(dials).toBe(2);
+  await vi.advanceTimersByTimeAsync(2000);
+  expect(dials).toBe(3);
+  await eventually(() => client.status.getSnapshot().connection.state === "connected");
+  await vi.advanceTimersByTimeAsync(10_000);
+  expect(dials).toBe(3);
+  await client.close();
 });
 
 test("a second host waits for the first one's lock, says so, and starts when the first ends", async () => {
@@ -333,14 +385,13 @@ test("each living page has an Automerge actor of its own; that of one which vani
 
 test("a page is given no Automerge actor where there are no locks", async () => {
   const world = new World();
-  const host = new Host(world.engineOptions, { load: async () => world.start, locks: null });
-  world.hosts.push(host);
+  const host = world.newHost(null);
   const { port1, port2 } = new MessageChannel();
   greet(port2, () => host);
   const heard: HostMessage[] = [];
   port1.onmessage = ({ data }: MessageEvent<HostMessage>) => void heard.push(data);
   const say = (message: PageMessage): void => port1.postMessage(message);
-  say({ type: "hello", protocol: PROTOCOL_VERSION, page: "p", locked: false, engine: world.engineOptions, wasm: null, hasToken: false, offline: false });
+  say({ type: "hello", protocol: PROTOCOL_VERSION, page: "p", locked: false, again: false, engine: world.engineOptions, wasm: null, hasToken: false, offline: false });
   say({ type: "call", request: 1, method: "actor", args: [] });
   await eventually(() => heard.some((message) => message.type === "answer" && message.value === null));
   port1.close();

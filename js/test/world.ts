@@ -13,13 +13,14 @@ export class FakeLocks {
   readonly #queues = new Map<string, (() => void)[]>();
 
   request(name: string, options: unknown, callback?: unknown): Promise<unknown> {
-    const signal = (options as { signal?: AbortSignal }).signal;
-    const run = (callback ?? options) as () => unknown;
+    const { signal, ifAvailable } = options as LockOptions;
+    const run = (callback ?? options) as (lock: object | null) => unknown;
     return new Promise((resolve, reject) => {
       const queue = this.#queues.get(name) ?? [];
+      if (ifAvailable === true && queue.length > 0) return resolve(run(null));
       this.#queues.set(name, queue);
       const turn = (): void => {
-        void Promise.resolve(run()).then(resolve, reject).finally(() => {
+        void Promise.resolve(run({})).then(resolve, reject).finally(() => {
           queue.shift();
           queue[0]?.();
         });
@@ -37,7 +38,8 @@ export class FakeLocks {
 
 export class World {
   readonly engineOptions: EngineOptions = { url: "wss://relay.test", database: "test", user: null };
-  readonly locks = new FakeLocks() as unknown as LockManager;
+  /** Those that pages have from now on, and new hosts. */
+  locks = new FakeLocks() as unknown as LockManager;
   readonly words = new Map<string, string>();
   readonly offline = new OfflineChoice(this.engineOptions, {
     getItem: (key) => this.words.get(key) ?? null,
@@ -47,7 +49,8 @@ export class World {
   readonly hosts: Host[] = [];
   readonly clients: ClientImpl[] = [];
   engine!: FakeEngine;
-  readonly host: Host;
+  /** The one that pages come to. */
+  host: Host;
   /** Runs when an engine was made, before anything is asked of it. */
   prepare: (engine: FakeEngine) => void = () => undefined;
   start: StartEngine = async (_options, listener) => {
@@ -61,13 +64,17 @@ export class World {
     worlds.add(this);
   }
 
-  newHost(): Host {
-    const host = new Host(this.engineOptions, { load: async () => this.start, locks: this.locks });
+  /** `locks`: those of another world, where not everybody has the same ones. */
+  newHost(locks: LockManager | null = this.locks): Host {
+    const retire = (): void => {
+      if (host === this.host) this.host = this.newHost();
+    };
+    const host = new Host(this.engineOptions, { load: async () => this.start, locks, retire });
     this.hosts.push(host);
     return host;
   }
 
-  link(options: Partial<ClientOptions> = {}, host: Host = this.host): LinkOptions {
+  link(options: Partial<ClientOptions> = {}, host?: Host): LinkOptions {
     return {
       engine: this.engineOptions,
       wasm: null,
@@ -76,13 +83,13 @@ export class World {
       locks: this.locks,
       ports: [() => {
         const { port1, port2 } = new MessageChannel();
-        greet(port2, () => host);
+        greet(port2, () => host ?? this.host);
         return port1;
       }],
     };
   }
 
-  client(options: Partial<ClientOptions> = {}, host: Host = this.host): ClientImpl {
+  client(options: Partial<ClientOptions> = {}, host?: Host): ClientImpl {
     const client = new ClientImpl({ url: this.engineOptions.url!, database: "test", ...options }, this.link(options, host), this.offline);
     this.clients.push(client);
     return client;

@@ -12,6 +12,6 @@ export function greet(port: MessagePort, hostOf: (options: EngineOptions) => Hos
       port.close();
       return;
     }
-    hostOf(data.engine).welcome(port, data);
+    void hostOf(data.engine).welcome(port, data);
   };
 }

@@ -11,7 +11,7 @@ import { HostPage } from "./host-page.js";
 import { PageNumbers } from "./page-numbers.js";
 import { OpenStreams } from "./open-streams.js";
 import { TokenRequests } from "./token-requests.js";
-import { engineLockName, hostLockName, PROTOCOL_VERSION, type HostCalls, type HostMessage, type PageMessage } from "./protocol.js";
+import { engineLockName, hostLockName, pageLockName, PROTOCOL_VERSION, type HostCalls, type HostMessage, type PageMessage } from "./protocol.js";
 
 /** What a host needs from its surroundings. */
 export interface HostEnvironment {
@@ -19,6 +19,8 @@ export interface HostEnvironment {
   load(wasm: string | null): Promise<StartEngine>;
   /** Null where there are none (an insecure address): then nothing stops a second host. */
   readonly locks: LockManager | null;
+  /** This host is at its end: the next page gets another one. */
+  retire(): void;
 }
 
 /** Waits between attempts to start the engine, in ms; after the last one the host gives up. */
@@ -49,6 +51,7 @@ export class Host {
   readonly #writes = new Map<number, { readonly page: HostPage; readonly write: number }>();
   #lastWrite = 0;
   #phase: Phase = { state: "idle" };
+  #isRetired = false;
   #status: EngineStatus | null = null;
   #visible: boolean | null = null;
   #idleTimer: ReturnType<typeof setTimeout> | undefined;
@@ -74,11 +77,19 @@ export class Host {
     this.#environment.locks?.request(hostLockName(host), hold).catch(() => undefined);
   }
 
-  /** A page said hello; from here on its port is this host's. */
-  welcome(port: MessagePort, hello: Hello): void {
-    this.#endIfLost();
-    const page = new HostPage(port, hello.hasToken);
+  /** A page said hello; from here on its port is this host's, if it is not sent away. */
+  async welcome(port: MessagePort, hello: Hello): Promise<void> {
     const { locks } = this.#environment;
+    // A page holds its lock when it comes. One that comes again without is alive, and sees other locks than this host.
+    const isUnseen = hello.locked && locks !== null && (await isFree(locks, pageLockName(hello.page)));
+    if (isUnseen && hello.again) this.#retire("the browser cleared all data of this site");
+    this.#retireIfLost();
+    if (isUnseen || this.#isRetired) {
+      port.postMessage({ type: "gone" } satisfies HostMessage);
+      port.close();
+      return;
+    }
+    const page = new HostPage(port, hello.hasToken);
     clearTimeout(this.#idleTimer);
     this.#pages.add(page);
     port.onmessage = ({ data }: MessageEvent<PageMessage>) => this.#hear(page, data);
@@ -97,12 +108,22 @@ export class Host {
    * An engine whose storage is gone does nothing any more. Its pages ask to be loaded again; with the first that is, all of
    * it ends, or two tabs would keep it for ever: what the others hold is of data that is no more.
    */
-  #endIfLost(): void {
+  #retireIfLost(): void {
     const connection = this.#status?.connection;
     if (this.#phase.state !== "running" || connection?.state !== "stopped" || connection.error.code !== "storage-lost") return;
-    this.#broadcast({ type: "broken", code: "storage-lost", message: connection.error.message, final: true });
+    this.#retire(connection.error.message);
+  }
+
+  /**
+   * The end of this host, as its data is no more. Where the browser cleared all data of a site, a worker from before has
+   * neither a lock nor a database in common with a page from after.
+   */
+  #retire(message: string): void {
+    if (this.#isRetired) return;
+    this.#isRetired = true;
+    this.#broadcast({ type: "broken", code: "storage-lost", message, final: true });
     this.#sendAway();
-    void this.stop();
+    void this.stop().finally(() => this.#environment.retire());
   }
 
   /** Ends the engine and releases its lock; the pages are on their own. */
@@ -335,6 +356,11 @@ export class Host {
   #broadcast(message: HostMessage): void {
     for (const page of this.#pages) page.post(message);
   }
+}
+
+/** Whether nobody holds this lock. */
+async function isFree(locks: LockManager, name: string): Promise<boolean> {
+  return locks.request(name, { ifAvailable: true }, (lock) => lock !== null).catch(() => false);
 }
 
 /** The calls that a page may make; a name that is none of them never reaches the engine. */

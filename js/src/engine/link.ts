@@ -37,6 +37,10 @@ export interface LinkOptions {
   readonly locks: LockManager | null;
 }
 
+/** How long a page waits until it dials again where a host has sent it away, and where nothing answers, in ms. */
+const GONE_MS = 100;
+const UNANSWERED_MS = 2000;
+
 type Waiting = { readonly resolve: (value: never) => void; readonly reject: (error: SyncError) => void };
 
 /** One page's link. Messages said before the host's welcome wait for it, so that nothing is lost when a port fails. */
@@ -52,6 +56,7 @@ export class Link {
   #ended: SyncError | null = null;
   #releaseLock: () => void = () => undefined;
   readonly #unwatch = new AbortController();
+  #redial: ReturnType<typeof setTimeout> | undefined;
 
   constructor(options: LinkOptions, target: LinkTarget) {
     this.#options = options;
@@ -84,6 +89,7 @@ export class Link {
     if (this.#ended !== null) return;
     this.say({ type: "bye" });
     this.#ended = error;
+    clearTimeout(this.#redial);
     this.#port?.close();
     this.#releaseLock();
     this.#unwatch.abort();
@@ -111,7 +117,7 @@ export class Link {
     });
   }
 
-  #dial(attempt: number): void {
+  #dial(attempt: number, again = false): void {
     if (this.#ended !== null) return this.#releaseLock();
     const open = this.#options.ports[attempt];
     if (open === undefined) {
@@ -131,16 +137,27 @@ export class Link {
       port.onmessage = ({ data }: MessageEvent<HostMessage>) => {
         if (port !== this.#port || this.#ended !== null) return;
         answered = true;
-        this.#hear(data);
+        clearTimeout(this.#redial);
+        if (data.type === "gone") this.#dialAgain(attempt, GONE_MS);
+        else this.#hear(data);
       };
       const { engine, wasm, hasToken, isOffline } = this.#options;
-      port.postMessage({ type: "hello", protocol: PROTOCOL_VERSION, page: this.#page, locked: this.#isLocked, engine, wasm, hasToken, offline: isOffline() } satisfies PageMessage);
+      port.postMessage({ type: "hello", protocol: PROTOCOL_VERSION, page: this.#page, locked: this.#isLocked, again, engine, wasm, hasToken, offline: isOffline() } satisfies PageMessage);
     } catch {
       next(); // a worker of another origin, or one that the content security policy forbids
     }
   }
 
-  #hear(message: HostMessage): void {
+  /** A host that was reached does not take this page. The next one is there in a moment, in which nothing may answer. */
+  #dialAgain(attempt: number, delayMs: number): void {
+    this.#redial = setTimeout(() => {
+      this.#port?.close();
+      this.#dial(attempt, true);
+      this.#dialAgain(attempt, UNANSWERED_MS);
+    }, delayMs);
+  }
+
+  #hear(message: Exclude<HostMessage, { type: "gone" }>): void {
     switch (message.type) {
       case "welcome": {
         const unsaid = this.#unsaid ?? [];

@@ -2,13 +2,13 @@
  * What pages and their host say to each other, through a `MessagePort`.
  *
  * A page begins with `hello`; the host answers `welcome`, or `refused` when it speaks another version: two builds of an
- * app may meet in one SharedWorker, and a page must not guess. Nothing else is said before. Messages keep their order
+ * app may meet in one SharedWorker, and a page must not guess; or `gone`. Nothing else is said before. Messages keep their order
  * in both directions, so a page that sees its own `appended` has seen all that was committed before it.
  */
 import type { EngineApplied, EngineEvent, EngineHint, EngineLocalStream, EngineLogPage, EngineLogEvent, EngineOptions, EngineRejection, EventKind } from "./engine.js";
 
 /** Raised whenever a message changes its meaning or a new one must be understood. */
-export const PROTOCOL_VERSION = 3;
+export const PROTOCOL_VERSION = 4;
 
 /** How many bytes of `applied` a page may have unconfirmed before the host only tells it to read. */
 export const PAGE_WINDOW_BYTES = 1024 * 1024;
@@ -62,6 +62,8 @@ export type PageMessage =
       readonly page: string;
       /** False where the page has no Web Locks: the host then relies on `bye`. */
       readonly locked: boolean;
+      /** It was told `gone`, and comes again. */
+      readonly again: boolean;
       readonly engine: EngineOptions;
       /** Where the engine's WASM file is, or null: beside the host's script. */
       readonly wasm: string | null;
@@ -94,6 +96,8 @@ export type HostMessage =
   | { readonly type: "welcome"; readonly protocol: number }
   /** The host holds the lock of this name from now on until its process ends, of which nothing else would tell. */
   | { readonly type: "alive"; readonly host: string }
+  /** Not by this host: the page dials again, as the next one is reached in the same way. It closes the port after this. */
+  | { readonly type: "gone" }
   /** The host speaks another version; it closes the port after this. */
   | { readonly type: "refused"; readonly protocol: number }
   /** Another host holds the engine's lock: everything waits until it ends. */

@@ -7,11 +7,17 @@ import { hostName } from "./protocol.js";
 /** One host per engine: two clients of one user in a page share it as two tabs would. */
 const hosts = new Map<string, Host>();
 
-/** Serves a page's port. */
-export function serve(port: MessagePort): void {
+/** Serves a page's port. `onRetired`: a host has come to its end, and whoever comes next shall not find it here. */
+export function serve(port: MessagePort, onRetired: () => void = () => undefined): void {
   greet(port, (options) => {
     const name = hostName(options);
-    const host = hosts.get(name) ?? new Host(options, { load: loadEngine, locks: navigator.locks ?? null });
+    const known = hosts.get(name);
+    if (known !== undefined) return known;
+    const retire = (): void => {
+      hosts.delete(name);
+      onRetired();
+    };
+    const host = new Host(options, { load: loadEngine, locks: navigator.locks ?? null, retire });
     hosts.set(name, host);
     return host;
   });

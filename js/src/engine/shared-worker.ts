@@ -2,5 +2,5 @@
 import { serve } from "./serve.js";
 
 addEventListener("connect", (event) => {
-  serve((event as MessageEvent).ports[0]!); // a connect event carries exactly one port
+  serve((event as MessageEvent).ports[0]!, () => close()); // a connect event carries exactly one port
 });
