@@ -43,6 +43,8 @@ pub(super) struct Heal {
     entries: SortedMap<Place, Entry>,
     places: SortedMap<EventId, Place>,
     batches: SortedMap<(u32, Offset), (HealRow, usize)>,
+    /// Producers that may have an event behind a gap: few.
+    waiting: Vec<ProducerId>,
     /// Batches that were loaded for the next message: few.
     loaded: Vec<(Missing, Vec<Event>)>,
 }
@@ -81,6 +83,7 @@ impl Heal {
         for entry in self.entries.values_mut() {
             (entry.sent, entry.gap) = (false, false);
         }
+        self.waiting.clear();
         self.loaded.clear();
     }
 
@@ -197,7 +200,7 @@ impl Heal {
 
     /// An event that is to go on under its derived id came under its own.
     pub(super) fn meet(&mut self, stream: &StreamName, event: &Event, io: &mut Io) {
-        if self.entries.values().any(|entry| entry.refiled && entry.tag == event.tag) {
+        if !self.is_empty() {
             let id = EventId { producer: digest::derived_producer(event.id, event.tag), sequence: 1 };
             self.remove(stream, id, io);
         }
@@ -205,10 +208,10 @@ impl Heal {
 
     /// An event of the producer came: what waited for it may be tried again.
     pub(super) fn retry_gaps(&mut self, producer: ProducerId) {
-        let waits = |entry: &Entry| entry.gap && entry.id.producer == producer;
-        if !self.entries.values().any(waits) {
+        if !self.waiting.contains(&producer) {
             return;
         }
+        self.waiting.clear();
         for entry in self.entries.values_mut().filter(|entry| entry.gap) {
             (entry.sent, entry.gap) = (false, false);
         }
@@ -217,6 +220,9 @@ impl Heal {
         let Some(place) = self.places.get(&id) else { return };
         if let Some(entry) = self.entries.get_mut(place).filter(|entry| entry.tag == tag) {
             entry.gap = true;
+            if !self.waiting.contains(&id.producer) {
+                self.waiting.push(id.producer);
+            }
         }
     }
     pub(super) fn send_again(&mut self, id: EventId, tag: Tag) {
