@@ -7,8 +7,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// Seeds may run over a night.
 const LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// A step of the tests: seeds that are always the same, which must reach all that is listed, and two minutes of fresh ones.
+/// Walks of each scenario of the model in step with the machines. Rules of which fewer notice nothing are listed in the test.
+const LOCKSTEP_WALKS: &str = "4000";
+
+/// A step of the tests: the protocol's model in step with the machines, then seeds of the world that are always the same,
+/// which must reach all that is listed, and two minutes of fresh ones.
 pub fn step() -> Result<()> {
+    let lockstep =
+        ["test", "--profile", "sim", "--package", "protocol-model", "--no-default-features", "--test", "lockstep"];
+    run("cargo", lockstep).env("TIDELOG_WALKS", LOCKSTEP_WALKS).go()?;
     sim(&["--scenario", "all", "--seeds", "200", "--coverage"])?;
     let fresh = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs() * 1_000_000;
     println!("fresh seeds from {fresh}");
