@@ -7,3 +7,4 @@ mod found;
 mod healing;
 mod producers;
 mod resuming;
+mod waiting;
