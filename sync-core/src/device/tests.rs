@@ -6,7 +6,7 @@ use crate::event::{Content, Kind};
 use crate::memory::{MemoryDisk, MemoryStore};
 use crate::relay::store::{ReadAnswer, Snapshot};
 use crate::relay::{self, Answer, Reason, Relay, RelayConfig, Request, Validator};
-use crate::wire::CloseCode;
+use crate::wire::{CloseCode, Known, Turn};
 use std::sync::Arc;
 
 /// One device, its disk, its connection, and the store.
@@ -19,6 +19,8 @@ struct World {
     wake: Option<Millis>,
     notices: Vec<Notice>,
     pages: Vec<Page>,
+    /// What the device has said.
+    said: Vec<Up>,
     /// The next commit is answered with this.
     fails: Option<StorageError>,
     /// The store has only this of the beginning of the log.
@@ -36,6 +38,7 @@ impl World {
             wake: None,
             notices: vec![],
             pages: vec![],
+            said: vec![],
             fails: None,
             trimmed: None,
         }
@@ -75,7 +78,10 @@ impl World {
                     self.relay = Some(Relay::new(RelayConfig::new([9; 16]), Arc::new(NoSpam), [3; 32], self.now));
                     to_device.push_back(Input::SocketOpened(socket));
                 }
-                Output::Send { bytes, .. } => to_relay.push_back(relay::Input::Message(bytes)),
+                Output::Send { bytes, .. } => {
+                    self.said.extend(Up::decode_frame(&bytes).expect("a device's own"));
+                    to_relay.push_back(relay::Input::Message(bytes));
+                }
                 Output::HangUp(_) => self.relay = None,
                 Output::NeedsToken { .. } => unreachable!("no token is wanted"),
                 Output::WakeAt(at) => self.wake = Some(at),
@@ -134,6 +140,19 @@ impl World {
                 return events;
             }
         }
+    }
+    /// What a relay says that is no relay's machine.
+    fn hears(&mut self, message: Down) {
+        let socket = self.device.session.socket().expect("connected");
+        self.input(Input::Frame { socket, bytes: message.encode() });
+    }
+    /// The publishes since this was asked last: first sequence, and how many.
+    fn published(&mut self) -> Vec<(Sequence, usize)> {
+        let publish = |up: Up| match up {
+            Up::Publish(publish) => Some((publish.first, publish.items.len())),
+            _ => None,
+        };
+        core::mem::take(&mut self.said).into_iter().filter_map(publish).collect()
     }
     fn rows(&self, table: Table) -> usize {
         self.disk.load(table, vec![], vec![0xFF], usize::MAX).0.len()
@@ -305,6 +324,37 @@ fn the_head_is_known_on_a_live_connection_only_and_each_refresh_is_answered() {
     world.input(Input::Disconnect);
     let state = world.device.stream_state(&stream()).expect("the stream");
     assert_eq!((state.head, state.caught_up), (None, false));
+}
+
+/// R8: to send it again would be answered by `have`, and that by more of it.
+#[test]
+fn what_is_under_way_is_not_sent_again_before_its_own_answer() {
+    let mut world = World::new();
+    world.input(Input::Open { stream: stream() });
+    // From here on the test is the relay.
+    world.relay = None;
+    for write in 1..=3 {
+        world.append(write, b"typing");
+    }
+    assert_eq!(world.published(), [(1, 1), (2, 1), (3, 1)]);
+    let a1 = world.device.pending(&stream())[0].0.clone();
+    let (producer, known) = (a1.id.producer, Known { last: 1, tag: a1.tag, refused: vec![] });
+    let has = |known: &Known, head: u64| {
+        let (epoch, head, turn) = (Epoch([5; 16]), Offset(head), Turn::Wait);
+        let (access, known) = (Access::Write, known.clone());
+        Down::Subscribed(Subscribed { stream: stream(), epoch, head, resume: true, known, access, turn })
+    };
+    let have = |sequence: Sequence| {
+        let known = known.clone();
+        Down::Have { stream: stream(), producer, sequence, known, head: Offset(1) }
+    };
+    // The log is born, and a1 that came over an older socket gets into it. The publishes are still under way.
+    for told in [has(&Known::default(), 0), has(&known, 1), have(1), have(2)] {
+        world.hears(told.clone());
+        assert_eq!(world.published(), [], "told {told:?}");
+    }
+    world.hears(have(3));
+    assert_eq!(world.published(), [(2, 2)]);
 }
 
 #[test]
