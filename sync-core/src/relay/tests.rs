@@ -352,6 +352,26 @@ fn haves_come_in_the_order_of_the_publishes_and_before_what_was_published_behind
     assert_eq!(answers, [3, 2, 102]);
 }
 
+/// A device waits for the answer to each of its publishes, and does not know which of them became one append.
+#[test]
+fn each_publish_has_its_own_have_those_that_were_joined_too() {
+    let mut world = World::new();
+    world.say(subscribe("s", 0)).say(publish("s", &[], &["a1"])).told();
+    world.held = Some(VecDeque::new());
+    world.say(publish("s", &["a1"], &["a2"]));
+    // These two arrive while the store has the first: they go to it as one.
+    world.say(publish("s", &["b1", "b2"], &["b3"])).say(publish("s", &["b1", "b2", "b3"], &["b4"]));
+    while world.held.as_ref().is_some_and(|held| !held.is_empty()) {
+        world.let_answer();
+    }
+    let told = world.told();
+    let haves = told.iter().filter_map(|down| match down {
+        Down::Have { sequence, known, .. } => Some((*sequence, known.last)),
+        _ => None,
+    });
+    assert_eq!(haves.collect::<Vec<_>>(), [(3, 2), (4, 2)], "{told:?}");
+}
+
 #[test]
 fn a_refusal_uses_its_sequence_up_and_is_told_again_from_settled_on() {
     let mut world = World::new();
