@@ -4,12 +4,21 @@ use crate::history::{A, B, C, History, copied, play, play_with};
 use harness::disk::DiskStep;
 use harness::world::{Action, World};
 use sync_core::device::Input;
+use sync_core::ids::Tag;
 use sync_core::relay::Request;
 
 fn is_append(world: &World, action: Action) -> bool {
     let Action::Store(ticket) = action else { return false };
     let found = world.relay.under_way().find(|(number, _)| *number == ticket);
     found.is_some_and(|(_, under_way)| matches!(under_way.ask, Request::Append(_)))
+}
+
+/// An event that was not its producer's first is healed under its derived id.
+fn is_heal_under_derived_id(world: &World, action: Action) -> bool {
+    let Action::Store(ticket) = action else { return false };
+    let found = world.relay.under_way().find(|(number, _)| *number == ticket);
+    let Some(Request::Heal(heal)) = found.map(|(_, under_way)| &under_way.ask) else { return false };
+    heal.events.iter().any(|event| event.id.sequence == 1 && event.tag_before != Tag::ZERO)
 }
 
 /// R16: b1 waits in `t`, the device is started again, and b2 is written into `s` before `t` is read.
@@ -116,6 +125,166 @@ fn a_write_that_waits_is_refused_with_what_it_was_made_on_top_of() {
         w.awhile()?;
         w.expect_log("[]");
         assert_eq!(w.rejected(A), "[a1 a3]", "{}", w.trace.last(60));
+        Ok(())
+    });
+}
+
+/// R12: the second log has a void of B's in a2's place, and refuses a3. It is lost before C has healed a4 there. Nobody can
+/// bring a3 to the third log: a4 follows there what a3 and a2 followed, also if C was started again in between.
+#[test]
+fn what_followed_a_refused_event_follows_its_predecessor_in_the_third_log() {
+    for is_started_again in [false, true] {
+        play(3, |w| {
+            w.writes(A)?;
+            w.awhile()?;
+            w.offline(A)?;
+            w.writes(A)?;
+            w.writes(A)?;
+            w.awhile()?;
+            copied(w)?;
+            w.perform(Action::Discard(B))?;
+            w.writes(A)?;
+            w.online(A)?;
+            w.expect_log("[a1 a2 a3 a4]");
+            w.offline(C)?;
+            w.perform(Action::DeviceWiped(A))?;
+            w.offline(A)?;
+            w.perform(Action::RelayLoses)?;
+            w.tell(B, Input::Connect)?;
+            w.refuse_next()?;
+            w.awhile()?;
+            w.offline(B)?;
+            w.expect_log("[a1]");
+            w.tell(C, Input::Connect)?;
+            w.go(|world, action| !is_heal_under_derived_id(world, action))?;
+            w.tell(C, Input::Disconnect)?;
+            w.perform(Action::RelayLoses)?;
+            if is_started_again {
+                w.switch_off(C, true);
+                w.start(C);
+            }
+            w.online(C)?;
+            w.expect_log("[a1 a2 a4]");
+            Ok(())
+        });
+    }
+}
+
+/// R10: a log is lost before A has read its own a2 there. In the next, B's void takes a2's place, and C brings a2 under its
+/// derived id.
+#[test]
+fn an_own_event_that_a_reader_filed_under_its_derived_id_is_not_missed() {
+    play(3, |w| {
+        w.writes(A)?;
+        w.awhile()?;
+        w.offline(A)?;
+        w.writes(A)?;
+        w.awhile()?;
+        copied(w)?;
+        w.perform(Action::Discard(B))?;
+        w.tell(A, Input::Connect)?;
+        w.go(|_, action| !matches!(action, Action::RelayPumps(_)))?;
+        w.offline(A)?;
+        assert_eq!((w.view(A).as_str(), w.view(C).as_str()), ("[a1]", "[a1 a2]"));
+        w.offline(C)?;
+        w.perform(Action::RelayLoses)?;
+        w.online(B)?;
+        w.online(C)?;
+        w.expect_log("[a1 a2]");
+        w.online(A)?;
+        assert_eq!((w.view(A).as_str(), w.rejected(A).as_str()), ("[a1 a2]", "[]"), "{}", w.trace.last(60));
+        Ok(())
+    });
+}
+
+/// R12: the second log, where a2 was to go on under its derived id, is lost too. In the third, A brings a2 first.
+#[test]
+fn what_was_to_go_on_under_its_derived_id_knows_itself_under_its_own() {
+    play(3, |w| {
+        w.writes(A)?;
+        w.awhile()?;
+        w.offline(A)?;
+        w.writes(A)?;
+        w.awhile()?;
+        copied(w)?;
+        w.perform(Action::Discard(B))?;
+        w.online(A)?;
+        w.expect_log("[a1 a2]");
+        w.offline(A)?;
+        w.offline(C)?;
+        w.perform(Action::RelayLoses)?;
+        w.online(B)?;
+        w.offline(B)?;
+        w.tell(C, Input::Connect)?;
+        w.go(|world, action| !is_heal_under_derived_id(world, action))?;
+        w.tell(C, Input::Disconnect)?;
+        w.expect_log("[a1]");
+        w.perform(Action::RelayLoses)?;
+        w.online(A)?;
+        w.online(C)?;
+        w.expect_log("[a1 a2]");
+        Ok(())
+    });
+}
+
+/// R9: a3 is on top of a2. Both are accepted, and that log is lost before A has read them. B has thrown a2 away, and its void
+/// takes a2's place: a3 does not enter the log without it.
+#[test]
+fn an_owed_event_does_not_come_back_without_what_it_needs() {
+    play(2, |w| {
+        w.writes(A)?;
+        w.awhile()?;
+        w.offline(A)?;
+        w.writes(A)?;
+        w.awhile()?;
+        copied(w)?;
+        w.perform(Action::Discard(B))?;
+        w.perform(Action::Append(A, 0, true))?;
+        w.awhile()?;
+        w.tell(A, Input::Connect)?;
+        w.go(|_, action| !matches!(action, Action::RelayPumps(_)))?;
+        w.expect_log("[a1 a2 a3]");
+        assert_eq!(w.view(A), "[a1]", "{}", w.trace.last(60));
+        w.tell(A, Input::Disconnect)?;
+        w.perform(Action::RelayLoses)?;
+        w.online(B)?;
+        w.online(A)?;
+        w.expect_log("[a1]");
+        assert_eq!(w.rejected(A), "[a2 a3]", "{}", w.trace.last(60));
+        Ok(())
+    });
+}
+
+/// R11: a2 is on top of a1, which B brought to the log, and b1 has a2's id. Before a2 goes under its derived id that log is
+/// lost, and the next one refuses a1, which C sent.
+#[test]
+fn a_stray_does_not_go_without_what_was_refused_when_it_was_healed() {
+    play(3, |w| {
+        w.offline(A)?;
+        w.writes(A)?;
+        w.awhile()?;
+        copied(w)?;
+        w.devices[C].disk = w.devices[A].disk.copy();
+        w.oracle.forks(C);
+        w.start(C);
+        w.offline(C)?;
+        w.perform(Action::Append(A, 0, true))?;
+        w.online(B)?;
+        w.writes(B)?;
+        w.awhile()?;
+        w.expect_log("[a1 b1]");
+        w.offline(B)?;
+        w.tell(A, Input::Connect)?;
+        w.go(|world, action| !is_append(world, action))?;
+        assert_eq!(w.view(A), "[a1 b1]", "{}", w.trace.last(60));
+        w.tell(A, Input::Disconnect)?;
+        w.perform(Action::RelayLoses)?;
+        w.tell(C, Input::Connect)?;
+        w.refuse_next()?;
+        w.awhile()?;
+        w.online(A)?;
+        w.expect_log("[b1]");
+        assert_eq!(w.rejected(A), "[a2]", "{}", w.trace.last(60));
         Ok(())
     });
 }
