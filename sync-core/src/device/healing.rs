@@ -87,8 +87,11 @@ impl Heal {
         self.loaded.clear();
     }
 
-    /// Takes a batch of a log that is gone. `row`: what was done of it before.
+    /// Takes a batch of a log that is gone, once. `row`: what was done of it before.
     pub(super) fn add(&mut self, generation: u32, upto: Offset, batch: &BatchRow, row: HealRow, own: ProducerId) {
+        if self.batches.contains_key(&(generation, upto)) {
+            return;
+        }
         let mut left = 0;
         for (index, event) in batch.events.iter().enumerate().filter(|(index, _)| !has_bit(&row.done, *index)) {
             let refiled = has_bit(&row.refiled, index);
