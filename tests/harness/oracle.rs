@@ -66,6 +66,8 @@ pub struct Oracle {
     pub accepted: BTreeSet<Birth>,
     /// Thrown away by a user before it was sent.
     thrown_away: BTreeSet<Birth>,
+    /// In a log when it got a new epoch: what they name of other streams is in logs that are gone (R16, limits).
+    renewed: BTreeSet<Birth>,
     /// On somebody's list of rejections at some time.
     refused: BTreeSet<Birth>,
     /// Refused by the relay at some time.
@@ -204,7 +206,8 @@ impl Oracle {
             let followed = other.is_some_and(|past| past.stream != *stream && node.follows(&past.stream));
             followed && !shown.contains(past) && logged.contains(past)
         });
-        if let Some(missing) = missing.filter(|_| !self.relay_lost() && self.forked.is_empty() && !self.trimmed) {
+        let is_bound = !self.relay_lost() && self.forked.is_empty() && !self.trimmed && !self.renewed.contains(&birth);
+        if let Some(missing) = missing.filter(|_| is_bound) {
             self.says(8, format!("birth {birth} is shown before birth {missing}, which its author had seen"));
         }
     }
@@ -243,6 +246,10 @@ impl Oracle {
         self.forks(device);
         let held = node.disk.births(&Table::ALL, None);
         self.ids.retain(|(owner, ..), birth| *owner != device || held.contains(birth));
+    }
+    /// An operator gave all logs new epochs.
+    pub fn renews(&mut self, store: &Store) {
+        self.renewed.extend(store.logs().flat_map(|(_, log)| log.births().iter().copied()));
     }
     /// A fault of storage may have destroyed the last copy of an event: nobody is asked to bring that back.
     pub fn excuse(&mut self, store: &Store, devices: &[DeviceNode]) {

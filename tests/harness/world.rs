@@ -227,6 +227,7 @@ impl World {
             Action::NewEpochs => {
                 self.left.new_epochs = self.left.new_epochs.saturating_sub(1);
                 self.relay.new_epochs();
+                self.oracle.renews(&self.relay.store);
             }
             Action::RelayFills => {
                 self.left.relay_fills = self.left.relay_fills.saturating_sub(1);

@@ -112,6 +112,8 @@ pub struct Shell {
     pub notices: Vec<Notice>,
     pub pages: Vec<sync_core::device::Page>,
     commits: usize,
+    /// Bytes of frames since it last committed: what they lead to is told with the commit that it waits for.
+    heard: usize,
     wakes_at: Option<Millis>,
 }
 
@@ -132,6 +134,7 @@ impl Shell {
             notices: vec![],
             pages: vec![],
             commits: 0,
+            heard: 0,
             wakes_at: None,
         };
         shell.drain();
@@ -141,18 +144,25 @@ impl Shell {
     /// Another start of the device on what it has stored; what it had under way never happens.
     pub fn restart(&mut self, seed: u8, options: Options) {
         self.device = Device::new([seed; 32], options);
-        (self.asks, self.lines, self.commits, self.wakes_at) = (vec![], BTreeMap::new(), 0, None);
+        (self.asks, self.lines, self.wakes_at) = (vec![], BTreeMap::new(), None);
+        (self.commits, self.heard) = (0, 0);
         self.drain();
     }
 
     /// One input, and all that it leads to.
     pub fn give(&mut self, input: Input) {
-        if let Input::Committed { .. } | Input::StorageFailed(_) = input {
+        let is_commit = matches!(input, Input::Committed { .. } | Input::StorageFailed(_));
+        if let Input::Frame { bytes, .. } = &input {
+            self.heard += bytes.len();
+        }
+        if is_commit {
             self.commits = 0;
         }
-        let bytes = if let Input::Frame { bytes, .. } = &input { bytes.len() } else { 0 };
         self.device.handle_input(self.now, input);
-        self.drain_within(OUTPUTS_MAX + bytes);
+        self.drain_within(OUTPUTS_MAX + self.heard);
+        if is_commit {
+            self.heard = 0;
+        }
     }
 
     fn drain(&mut self) {
