@@ -1,5 +1,6 @@
 /** The page: the list on one side, a note on the other; on a phone one of the two. */
 import { useEffect, useRef, useState } from "react";
+import { useStore } from "tidelog/react";
 import { client } from "./client.js";
 import { ConnectionSwitch } from "./ConnectionSwitch.js";
 import { NoteList } from "./NoteList.js";
@@ -11,7 +12,6 @@ import { SyncBadge } from "./SyncBadge.js";
 import { update } from "./update.js";
 import { useFocusRescue } from "./useFocusRescue.js";
 import { select, useSelected } from "./useSelected.js";
-import { useStore } from "./useStore.js";
 
 export function App() {
   const status = useStore(client.status);

@@ -1,11 +1,11 @@
 /** What people say about a note: a stream of events that the relay may refuse. */
 import { useState, type CSSProperties, type FormEvent } from "react";
+import { useStore } from "tidelog/react";
 import { client } from "./client.js";
 import { CommentList, openComments, type Comment } from "./notes.js";
 import { Rejections } from "./Rejections.js";
 import { useFocusRescue } from "./useFocusRescue.js";
 import { useName } from "./useName.js";
-import { useStore } from "./useStore.js";
 
 /** What is half written, by note: it outlives a look at another one. */
 const drafts = new Map<string, string>();

@@ -1,12 +1,12 @@
 /** All notes, newest first. Each line watches its note, so that all of them are on this device when the network goes. */
 import { memo, type MouseEvent } from "react";
+import { useStore } from "tidelog/react";
 import { client } from "./client.js";
 import type { Entering } from "./NotePane.js";
 import { CommentList, firstWords, listNotes, openComments, openIndex, openNote, type ListedNote } from "./notes.js";
 import { SavedMark } from "./SyncBadge.js";
 import { useFocusRescue } from "./useFocusRescue.js";
 import { linkTo } from "./useSelected.js";
-import { useStore } from "./useStore.js";
 import { explain } from "./words.js";
 
 interface Props {

@@ -1,11 +1,11 @@
 /** One note: its title, its text, what people say about it. */
 import { useEffect, useRef } from "react";
+import { useStore } from "tidelog/react";
 import { client } from "./client.js";
 import { Comments } from "./Comments.js";
 import { firstWords, openIndex, openNote, putBack, removeNote } from "./notes.js";
 import { TextField } from "./TextField.js";
 import { select } from "./useSelected.js";
-import { useStore } from "./useStore.js";
 import { explain } from "./words.js";
 
 /** A person wants to write in this field of this note now. Each time is an object of its own. */

@@ -1,9 +1,9 @@
 /** Where everything written so far is safe, and how much was refused. Claims nothing while nothing is written. */
 import { useEffect, useState } from "react";
 import type { SavedOn, SyncStatus } from "tidelog";
+import { useStore } from "tidelog/react";
 import { client } from "./client.js";
 import { openIndex } from "./notes.js";
-import { useStore } from "./useStore.js";
 import { describeSaved } from "./words.js";
 
 interface Props {

@@ -35,7 +35,7 @@ pub const STEPS: &[Step] = &[
     Step { name: "demo-check", about: "types of the demo", needs: &["js"], action: || script("demo", "check") },
     Step { name: "demo-test", about: "tests of the demo", needs: &["js"], action: || script("demo", "test") },
     Step { name: "tests-check", about: "types of the tests", needs: &["js"], action: || script("tests", "check") },
-    Step { name: "size", about: "downloads within their budgets", needs: &["wasm"], action: size::size },
+    Step { name: "size", about: "downloads within their budgets", needs: &["js"], action: size::size },
     Step { name: "relay", about: "the relay", needs: &[], action: programs::build_relay },
     Step { name: "e2e", about: "two browsers and a relay", needs: &["demo", "relay", "chromium"], action: e2e },
     Step {
