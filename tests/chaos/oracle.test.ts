@@ -75,6 +75,18 @@ it("takes a rejection only from the author's disk, or from a copy of it", () => 
   expect(problemsOf({ ...refused, known: { ...refused.known, originals: new Map([["b", "a"]]) }, disks: on("b") })).toEqual([]);
 });
 
+it("misses what was accepted and then rejected, unless a copy of its profile explains it", () => {
+  const taken = round({ fates: [fate("[a1]", { rejected: "x" })], logged: [] });
+  const rejections = [{ stream: COMMENTS, id: "aa:[a1]", code: "x", text: '{"token":"[a1]"}' }];
+  const disks = taken.disks.map((disk) => ({ ...disk, shown: { ...disk.shown, rejections: disk.device === "a" ? rejections : [] } }));
+  expect(problemsOf({ ...taken, disks })).toEqual([expect.stringContaining("was accepted, and then rejected")]);
+  const rolledBack = { ...taken.known, losses: [{ device: "a", rule: "profile rolled back", from: 0, to: 1 }] };
+  const cloned = { ...taken.known, originals: new Map([["a-clone", "a"]]) };
+  for (const known of [rolledBack, cloned]) {
+    expect(judge(known, taken.store, disks)).toMatchObject({ problems: [], excused: { "rejected to a copy of its profile": 1 } });
+  }
+});
+
 it("excuses what a fault took, by name, and no more than that", () => {
   const losses = [{ device: "a", rule: "storage cleared", from: 0, to: 10 }];
   const lost = (more: Partial<Fate>, known: Partial<Known>): ReturnType<typeof judge> => {

@@ -154,7 +154,10 @@ function fateProblem(known: Known, fate: Fate, count: number, disks: readonly De
   if (count === 1 && fate.refused) return bad("the relay's rules refuse it, and it is in the log");
   if (count === 1 && rejectedOn.length > 0) return bad(`it is in the log, and among the rejections of ${rejectedOn.join(", ")}`);
   if (count === 1 || fate.savedAt === null) return null;
-  if (rejectedOn.some((device) => rootOf(known, device) === rootOf(known, fate.device))) return null;
+  if (rejectedOn.some((device) => rootOf(known, device) === rootOf(known, fate.device))) {
+    if (fate.acceptedAt === null) return null;
+    return bad("it was accepted, and then rejected", hasCopies(known, fate.device) ? "rejected to a copy of its profile" : null);
+  }
   return bad(fate.acceptedAt === null ? "it was saved, and is neither in the log nor rejected" : "it was accepted, and is not in the log", excuseOf(known, fate));
 }
 
@@ -166,6 +169,12 @@ function excuseOf(known: Known, { device, savedAt, acceptedAt }: Fate): string |
   if (acceptedAt === null) return loss.rule;
   const rollback = known.rollbacks.some(({ from, to }) => from <= acceptedAt && acceptedAt < to);
   return rollback ? `${loss.rule}, and relay rolled back` : null;
+}
+
+/** Whether a profile was ever in use twice: a clone, or an older copy in place of the newer one. */
+function hasCopies(known: Known, device: string): boolean {
+  const isCopied = [...known.originals].some((pair) => pair.some((name) => rootOf(known, name) === rootOf(known, device)));
+  return isCopied || known.losses.some((loss) => loss.rule === "profile rolled back" && rootOf(known, loss.device) === rootOf(known, device));
 }
 
 /** The device that a chain of clones began with. */

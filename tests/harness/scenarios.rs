@@ -46,6 +46,8 @@ pub fn of_the_model() -> Vec<Scenario> {
     };
     let none = Budget::default;
     let cut = || Budget { cuts: 1, ..none() };
+    let cloned = || Budget { clone_appends: Some(1), ..none() };
+    let copied_and_cut = || Budget { clone_appends: Some(2), refusals: 1, discards: 1, ..cut() };
     vec![
         scenario("base", &[2, 1], Budget { cuts: 2, relay_crashes: 1, ..none() }),
         scenario("refuse", &[3, 1], Budget { cuts: 2, refusals: 2, ..none() }),
@@ -79,6 +81,13 @@ pub fn of_the_model() -> Vec<Scenario> {
         scenario("restore-3", &[1, 1, 1], Budget { relay_restores: 1, ..none() }),
         scenario("lost-3", &[1, 1, 1], Budget { relay_losses: 1, ..none() }),
         scenario("discard", &[3], Budget { discards: 1, ..cut() }),
+        scenario("lost-twice", &[2, 1], Budget { relay_losses: 2, ..none() }),
+        scenario("clone+discard+lost", &[3], Budget { discards: 1, relay_losses: 1, ..cloned() }),
+        scenario("clone+discard+lost-twice", &[3], Budget { discards: 1, relay_losses: 2, ..cloned() }),
+        scenario("clone+refuse+lost", &[3], Budget { refusals: 1, relay_losses: 1, ..cloned() }),
+        scenario("clone+refuse+lost-twice", &[3], Budget { refusals: 1, relay_losses: 2, ..cloned() }),
+        scenario("mixed-lost", &[3, 1], Budget { relay_losses: 1, ..copied_and_cut() }),
+        scenario("mixed-restore", &[3, 1], Budget { relay_restores: 1, ..copied_and_cut() }),
         Scenario { streams: vec!["s", "t"], ..scenario("causes", &[2, 2, 0], Budget { relay_restores: 1, ..none() }) },
     ]
 }

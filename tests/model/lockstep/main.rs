@@ -75,13 +75,28 @@ fn on_all_cores<T: Sync, R: Send>(tasks: &[T], work: impl Fn(&T) -> R + Sync) ->
     done.into_iter().map(|(_, result)| result).collect()
 }
 
+/// Walks in which the two once differed, beyond those that are always walked.
+const DIFFERED: &[(&str, u64)] = &[
+    ("clone+discard+lost", 4_937),
+    ("clone+refuse+lost-twice", 6_583),
+    ("mixed-lost", 11_812),
+    ("mixed-lost", 17_500),
+    ("mixed-lost", 18_351),
+    ("mixed-restore", 26_852),
+    ("restore+trim", 1_776),
+];
+
 #[test]
 fn model_and_code_agree() {
     let chosen = std::env::var("TIDELOG_SCENARIO").ok();
-    let seeds = number("TIDELOG_SEED").map_or(0..number("TIDELOG_WALKS").unwrap_or(WALKS), |seed| seed..seed + 1);
+    let seed = number("TIDELOG_SEED");
+    let seeds = seed.map_or(0..number("TIDELOG_WALKS").unwrap_or(WALKS), |seed| seed..seed + 1);
     let is_chosen = |model: &Model| chosen.as_deref().is_none_or(|name| name == model.name);
     let told = |model: &Model| {
-        let (seed, Found { difference, steps }) = first(model, seeds.clone()).map(|(seed, found)| (seed, *found))?;
+        let others = DIFFERED.iter().filter(|(name, _)| *name == model.name && seed.is_none());
+        let found =
+            first(model, seeds.clone()).or_else(|| others.copied().find_map(|(_, seed)| first(model, seed..seed + 1)));
+        let (seed, Found { difference, steps }) = found.map(|(seed, found)| (seed, *found))?;
         let (name, steps) = (model.name, steps.join("\n  "));
         let replay =
             format!("TIDELOG_SCENARIO={name} TIDELOG_SEED={seed} cargo test -p protocol-model --test lockstep");
