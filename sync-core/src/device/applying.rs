@@ -101,8 +101,7 @@ impl Stream {
         let own = self.tags.iter().position(|tag| *tag == event.tag);
         own.map(|at| self.own_id(at as Sequence + 1)).is_some_and(|id| {
             // What only a snapshot of a lost log contained went as a void: its id is used up, by this device itself.
-            let is_open = self.is_kept(id.sequence) && !matches!(self.own(id.sequence), Own::Refused | Own::Void);
-            is_open && digest::derived_producer(id, event.tag) == event.id.producer
+            self.is_kept(id.sequence) && digest::derived_producer(id, event.tag) == event.id.producer
         })
     }
 

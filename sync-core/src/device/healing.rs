@@ -257,6 +257,11 @@ impl Heal {
     pub(super) fn loaded(&mut self, batch: Missing, events: Vec<Event>) {
         self.loaded.push((batch, events));
     }
+    /// Whether nothing that is to be healed of a batch is missing in what was loaded of it.
+    pub(super) fn is_here(&self, batch: Missing) -> bool {
+        let is_loaded = |index| self.loaded.iter().any(|(loaded, events)| *loaded == batch && index < events.len());
+        self.entries.iter().all(|((generation, upto, index), _)| (generation.0, *upto) != batch || is_loaded(*index))
+    }
     /// What was loaded for a message is not needed again, but for the batch that the next one begins in.
     pub(super) fn unload(&mut self) {
         let next = self.entries.iter().find(|(_, entry)| !entry.sent && !entry.gap);

@@ -69,10 +69,13 @@ impl Device {
         }
     }
 
-    /// A stream has a tag for each of its own sequences.
+    /// A stream has a tag for each of its own sequences, and a batch to heal all that is to be healed of it.
     fn is_whole(&self, purpose: &Purpose) -> Result<(), &'static str> {
-        let Purpose::Tags(name) = purpose else { return Ok(()) };
-        let is_whole = |stream: &Stream| stream.tags.len() as u64 == stream.record.minted;
+        let (Purpose::Tags(name) | Purpose::HealBatch { stream: name, .. }) = purpose else { return Ok(()) };
+        let is_whole = |stream: &Stream| match purpose {
+            Purpose::HealBatch { key, .. } => super::healing::place_of(key).is_none_or(|at| stream.heal.is_here(at)),
+            _ => stream.tags.len() as u64 == stream.record.minted,
+        };
         self.streams.get(name).is_none_or(|stream| is_whole(stream)).then_some(()).ok_or(BROKEN)
     }
 
