@@ -139,20 +139,33 @@ test("a page dials again where a host is at its end, until something answers", a
   const silent = (): MessagePort => new MessageChannel().port1;
   const client = new ClientImpl({ url: "wss://relay.test", database: "test" }, {
     ...link,
-    ports: [(onFailed) => [gone, silent, () => link.ports[0]!(onFailed)][dials++]!()],
+    ports: [(onFailed) => [silent, gone, silent, () => link.ports[0]!(onFailed)][dials++]!()],
   });
   vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
   client.status.subscribe(() => undefined);
   await eventually(() => dials === 1);
+  await vi.advanceTimersByTimeAsync(2000); // a worker that is ending when the page is loaded does not answer either
+  expect(dials).toBe(2);
   await turns();
   await vi.advanceTimersByTimeAsync(100);
-  expect(dials).toBe(2);
-  await vi.advanceTimersByTimeAsync(2000);
   expect(dials).toBe(3);
+  await vi.advanceTimersByTimeAsync(2000);
+  expect(dials).toBe(4);
   await eventually(() => client.status.getSnapshot().connection.state === "connected");
   await vi.advanceTimersByTimeAsync(10_000);
-  expect(dials).toBe(3);
+  expect(dials).toBe(4);
   await client.close();
+});
+
+test("a page that dials again takes the place of itself", async () => {
+  const world = new World();
+  const pages = [rawPage(world), rawPage(world)];
+  await eventually(() => pages[1]!.heard.some((message) => message.type === "running"));
+  pages.forEach(({ heard }) => heard.splice(0));
+  world.engine.tellStatus();
+  await eventually(() => pages[1]!.heard.length > 0);
+  expect(pages[0]!.heard).toEqual([]);
+  pages.forEach(({ port }) => port.close());
 });
 
 test("a second host waits for the first one's lock, says so, and starts when the first ends", async () => {
@@ -347,7 +360,7 @@ test("a port that fails hands over to the next one, with all that was said", asy
 
 test("visibility is that of all pages together; the network is passed on", async () => {
   const world = new World();
-  const [one, two] = [rawPage(world), rawPage(world)];
+  const [one, two] = [rawPage(world), rawPage(world, { page: "another" })];
   await eventually(() => world.engine !== undefined);
   one.say({ type: "hint", what: "hidden" });
   await settle(10);

@@ -3,6 +3,8 @@ import { PAGE_WINDOW_BYTES, pageLockName, type HostMessage, type PageEvent } fro
 
 /** One page of a host. */
 export class HostPage {
+  /** As it named itself. */
+  readonly id: string;
   readonly port: MessagePort;
   readonly hasToken: boolean;
   /** A page says so itself as soon as it is hidden. */
@@ -11,7 +13,8 @@ export class HostPage {
   #unconfirmedBytes = 0;
   #unwatch = new AbortController();
 
-  constructor(port: MessagePort, hasToken: boolean) {
+  constructor(id: string, port: MessagePort, hasToken: boolean) {
+    this.id = id;
     this.port = port;
     this.hasToken = hasToken;
   }
@@ -35,8 +38,8 @@ export class HostPage {
   }
 
   /** Calls `onGone` when the page's lock is free, which means that the page is gone. */
-  watch(locks: LockManager, page: string, onGone: () => void): void {
-    locks.request(pageLockName(page), { signal: this.#unwatch.signal }, onGone).catch(() => undefined);
+  watch(locks: LockManager, onGone: () => void): void {
+    locks.request(pageLockName(this.id), { signal: this.#unwatch.signal }, onGone).catch(() => undefined);
   }
 
   end(): void {

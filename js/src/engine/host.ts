@@ -89,13 +89,15 @@ export class Host {
       port.close();
       return;
     }
-    const page = new HostPage(port, hello.hasToken);
+    // One that had no answer for a while has dialled again, and reads this port only.
+    for (const page of this.#pages) if (page.id === hello.page) this.#leave(page, "left");
+    const page = new HostPage(hello.page, port, hello.hasToken);
     clearTimeout(this.#idleTimer);
     this.#pages.add(page);
     port.onmessage = ({ data }: MessageEvent<PageMessage>) => this.#hear(page, data);
     page.post({ type: "welcome", protocol: PROTOCOL_VERSION });
     if (this.#alive !== null) page.post(this.#alive);
-    if (hello.locked && locks !== null) page.watch(locks, hello.page, () => this.#leave(page, "vanished"));
+    if (hello.locked && locks !== null) page.watch(locks, () => this.#leave(page, "vanished"));
     if (page.hasToken) this.#tokens.addPage(page);
     if (this.#phase.state === "idle" || this.#phase.state === "broken") void this.#start(hello);
     else if (this.#phase.state === "running") page.post({ type: "running" });

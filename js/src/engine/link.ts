@@ -53,6 +53,8 @@ export class Link {
   #port: MessagePort | null = null;
   #requests = 0;
   #isLocked = false;
+  /** It was told `gone`. */
+  #again = false;
   #ended: SyncError | null = null;
   #releaseLock: () => void = () => undefined;
   readonly #unwatch = new AbortController();
@@ -117,7 +119,7 @@ export class Link {
     });
   }
 
-  #dial(attempt: number, again = false): void {
+  #dial(attempt: number): void {
     if (this.#ended !== null) return this.#releaseLock();
     const open = this.#options.ports[attempt];
     if (open === undefined) {
@@ -132,29 +134,31 @@ export class Link {
       this.#dial(attempt + 1);
     };
     try {
-      const port = open(next);
+      const port = open(() => {
+        if (port === this.#port) next();
+      });
+      this.#port?.close();
       this.#port = port;
+      this.#dialIn(UNANSWERED_MS, attempt);
       port.onmessage = ({ data }: MessageEvent<HostMessage>) => {
         if (port !== this.#port || this.#ended !== null) return;
         answered = true;
         clearTimeout(this.#redial);
-        if (data.type === "gone") this.#dialAgain(attempt, GONE_MS);
-        else this.#hear(data);
+        if (data.type !== "gone") return this.#hear(data);
+        this.#again = true;
+        this.#dialIn(GONE_MS, attempt);
       };
       const { engine, wasm, hasToken, isOffline } = this.#options;
-      port.postMessage({ type: "hello", protocol: PROTOCOL_VERSION, page: this.#page, locked: this.#isLocked, again, engine, wasm, hasToken, offline: isOffline() } satisfies PageMessage);
+      port.postMessage({ type: "hello", protocol: PROTOCOL_VERSION, page: this.#page, locked: this.#isLocked, again: this.#again, engine, wasm, hasToken, offline: isOffline() } satisfies PageMessage);
     } catch {
       next(); // a worker of another origin, or one that the content security policy forbids
     }
   }
 
-  /** A host that was reached does not take this page. The next one is there in a moment, in which nothing may answer. */
-  #dialAgain(attempt: number, delayMs: number): void {
-    this.#redial = setTimeout(() => {
-      this.#port?.close();
-      this.#dial(attempt, true);
-      this.#dialAgain(attempt, UNANSWERED_MS);
-    }, delayMs);
+  /** A host may send the page away, and a worker that is just ending never answers: the next one is there in a moment. */
+  #dialIn(delayMs: number, attempt: number): void {
+    clearTimeout(this.#redial);
+    this.#redial = setTimeout(() => this.#dial(attempt), delayMs);
   }
 
   #hear(message: Exclude<HostMessage, { type: "gone" }>): void {
