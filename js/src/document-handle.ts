@@ -263,8 +263,15 @@ export class DocumentHandleImpl<T extends object> extends FeedHandle implements 
     this.#openIfPossible();
   }
 
+  /** The document keeps what it has: its changes find their place in any log, and those that were lost are brought back. */
   onReset(): void {
-    // The document keeps what it has: its changes find their place in any log, and those that were lost are brought back.
+    if (this.#state === null) {
+      this.#arrived = []; // all of the new log comes
+      return;
+    }
+    this.#applyArrived();
+    this.closeChange();
+    this.#state.logReplaced();
   }
 
   onClosed(): void {

@@ -15,6 +15,7 @@ beforeEach(() => {
   layer.loads = 0;
   layer.opened.length = 0;
   layer.failing = null;
+  layer.replaced = 0;
 });
 
 async function openNote(world: World, name: string) {
@@ -317,6 +318,7 @@ test("another log leaves the document as it is and goes on from there", async ()
   world.engine.deliver("n13", [foreignChange({ body: "after" })], 2);
   await eventually(() => note.getSnapshot()!.body === "after");
   expect(note.getSnapshot()).toEqual({ title: "before", body: "after" });
+  expect(layer.replaced).toBe(1); // of two changes with one number the new log's first counts
 });
 
 test("flush and close send the open change first", async () => {

@@ -33,7 +33,7 @@ export function hashOf(payload: Uint8Array): string {
   return decode(payload)!.hash;
 }
 
-export const layer = { loads: 0, opened: [] as OpenOptions[], actors: [] as string[], failing: null as Error | null };
+export const layer = { loads: 0, opened: [] as OpenOptions[], actors: [] as string[], replaced: 0, failing: null as Error | null };
 
 export async function loadDocumentModule(): Promise<{ ready: true }> {
   layer.loads += 1;
@@ -136,6 +136,11 @@ export class DocumentState<T extends object> {
     this.#actor = [...actor].map((byte) => byte.toString(16).padStart(2, "0")).join("");
     layer.actors.push(this.#actor);
     return true;
+  }
+
+  logReplaced(): void {
+    if (this.uncommitted) throw new Error("there are uncommitted edits");
+    layer.replaced += 1;
   }
 
   static editsOf(_module: unknown, payload: Uint8Array): readonly Patch[] {

@@ -25,7 +25,7 @@ pub struct Document {
     pub(crate) tips: BTreeMap<ActorId, Tip>,
     /// The highest operation counter of all changes.
     pub(crate) max_op: u64,
-    /// Own changes that the log has not shown yet.
+    /// Changes that the log has not shown yet: own ones, or all of them when it was replaced.
     pub(crate) pending: BTreeMap<(ActorId, u64), ChangeHash>,
     /// First changes of the defaults that the log has not shown, and that no commit has handed out.
     pub(crate) unsent: Vec<Change>,
@@ -149,6 +149,15 @@ impl Document {
         self.doc.set_actor(actor.clone());
         self.actor = actor;
         true
+    }
+
+    /// Another log takes the place of the one that the changes came from. Of two changes with one number every device takes
+    /// the one that is first in the log, and that may be the other one now: no change counts as shown by the log yet.
+    pub fn log_replaced(&mut self) {
+        debug_assert!(!self.is_uncommitted());
+        let changes = self.doc.get_changes(&[]);
+        self.pending = changes.iter().map(|c| ((c.actor_id().clone(), c.seq()), c.hash())).collect();
+        self.left_out.clear();
     }
 
     /// The whole content, uncommitted edits included.

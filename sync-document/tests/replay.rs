@@ -182,3 +182,39 @@ fn a_leased_actor_goes_on_where_it_was_left() {
     assert!(!document.take_actor(leased));
     assert_eq!(document.actor().to_bytes(), [9; 16]);
 }
+
+#[test]
+fn of_two_changes_with_one_number_the_first_in_a_new_log_counts() {
+    let mut ann = Device::new([1; 16]);
+    let mut clone = Device::new([1; 16]);
+    let (title, _) = ann.document.find(&[key("title")]).expect("a default");
+    let typed = |word: &str| vec![Operation::Splice(Target::Object(title.clone()), 0, 0, word.into())];
+    let begun = ann.log.len();
+    for (device, words) in [(&mut ann, ["a ", "b "]), (&mut clone, ["clone a ", "clone b "])] {
+        for word in words {
+            device.record(typed(word));
+            device.commit();
+        }
+    }
+    let (first, of_ann, of_clone) =
+        (&ann.log[..begun].to_vec(), ann.log[begun..].to_vec(), clone.log[begun..].to_vec());
+    let mut bob = Device::new([2; 16]);
+    bob.apply(&[first.clone(), of_ann.clone(), of_clone.clone()].concat());
+    bob.record(typed("bob "));
+    bob.commit();
+    let of_bob = bob.log[bob.log.len() - 1..].to_vec();
+
+    // The log is lost, and healed in another order.
+    let healed = [first.clone(), of_clone, of_ann, of_bob].concat();
+    let mut newcomer = Device::new([3; 16]);
+    newcomer.apply(&healed);
+    bob.document.log_replaced();
+    let applied = bob.apply(&healed);
+    bob.check("in the new log");
+    assert_eq!(bob.document.value(), newcomer.document.value());
+    assert_eq!(bob.document.heads(), newcomer.document.heads());
+    assert_eq!(applied.displaced.len(), 3, "Ann's, and what Bob made on top of them");
+    // It comes to the same when all is read once more.
+    bob.document.log_replaced();
+    assert_eq!((bob.apply(&healed).displaced.len(), bob.document.heads()), (0, newcomer.document.heads()));
+}

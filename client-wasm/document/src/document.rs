@@ -92,6 +92,12 @@ impl WasmDocument {
         Ok(self.document.take_actor(actor_of(actor)?))
     }
 
+    /// What comes from now on is of another log, from its beginning.
+    #[wasm_bindgen(js_name = logReplaced)]
+    pub fn log_replaced(&mut self) {
+        self.document.log_replaced();
+    }
+
     /// Takes changes out: `[patches, dropped]`.
     pub fn without(&mut self, hashes: &Array) -> Result<Array> {
         let hashes = from_js::hashes(hashes).map_err(to_js::error)?;

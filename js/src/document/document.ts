@@ -78,6 +78,12 @@ export class DocumentState<T extends object> {
     return guarded(() => this.#wasm.takeActor(actor));
   }
 
+  /** What comes from now on is of another log, from its beginning. There must be no uncommitted edits. */
+  logReplaced(): void {
+    this.#committed();
+    guarded(() => this.#wasm.logReplaced());
+  }
+
   /** The edits of a change that is in no document, to show them or make them again. `payloads` hold what it was made on top of. */
   static editsOf(module: DocumentModule, payload: Uint8Array, payloads: readonly Uint8Array[]): readonly Patch[] {
     return guarded(() => module.Document.editsOf(payload, payloads)).map(toRetryablePatch);

@@ -50,6 +50,7 @@ export interface WasmDocument {
   apply(payloads: readonly Uint8Array[]): RawApplied;
   without(hashes: readonly string[]): readonly [RawPatch[], RawDropped[]];
   takeActor(actor: Uint8Array): boolean;
+  logReplaced(): void;
   heads(): string[];
   diff(from: readonly string[], to: readonly string[]): RawPatch[];
   changes(): (readonly [hash: string, actor: string, timeSeconds: number, message: string | null])[];
