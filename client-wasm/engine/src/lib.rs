@@ -290,7 +290,7 @@ fn promise(work: Pin<Box<dyn Future<Output = Result<JsValue, JsValue>>>>) -> Pro
 /// The database was taken away while in use.
 fn database_ended(driver: &Rc<Driver>, how: Ended) {
     let why = match how {
-        Ended::Lost => "the browser closed the local database: its data was deleted, or its disk failed",
+        Ended::Lost => "the local data was deleted, or its disk failed",
         Ended::Deleted => "the local data was deleted by another page",
         Ended::Upgraded => "a newer build of this app upgrades the local data",
     };

@@ -182,6 +182,8 @@ fn first_held(stream: &Stream) -> Option<(Event, u64)> {
 fn is_open(stream: &Stream, id: EventId) -> bool {
     let before = |other: EventId| other.producer == id.producer && other.sequence <= id.sequence;
     // One that is known only from inside a snapshot will not come again, whatever the present log lacks.
-    let own = id.producer == stream.record.producer && !stream.open_upto(id.sequence).is_empty();
+    // One that is thrown away comes back if that is not committed.
+    let is_settled = || stream.record.voids == stream.durable.voids && stream.open_upto(id.sequence).is_empty();
+    let own = id.producer == stream.record.producer && !is_settled();
     own || stream.open_strays().any(|stray| before(stray.id))
 }

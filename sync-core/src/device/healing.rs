@@ -43,7 +43,7 @@ pub(super) struct Heal {
     entries: SortedMap<Place, Entry>,
     places: SortedMap<EventId, Place>,
     batches: SortedMap<(u32, Offset), (HealRow, usize)>,
-    /// Producers that may have an event behind a gap: few.
+    /// The producers of events that wait at a gap: few.
     waiting: Vec<ProducerId>,
     /// Batches that were loaded for the next message: few.
     loaded: Vec<(Missing, Vec<Event>)>,
@@ -223,9 +223,7 @@ impl Heal {
         let Some(place) = self.places.get(&id) else { return };
         if let Some(entry) = self.entries.get_mut(place).filter(|entry| entry.tag == tag) {
             entry.gap = true;
-            if !self.waiting.contains(&id.producer) {
-                self.waiting.push(id.producer);
-            }
+            self.waiting.push(id.producer);
         }
     }
     pub(super) fn send_again(&mut self, id: EventId, tag: Tag) {
