@@ -157,6 +157,25 @@ test("a page dials again where a host is at its end, until something answers", a
   await client.close();
 });
 
+test("a way to a host that failed is not tried again", async () => {
+  const world = new World();
+  const { ClientImpl } = await import("../src/client.js");
+  let dials = 0;
+  const failing = (onFailed: () => void): MessagePort => {
+    dials += 1;
+    queueMicrotask(onFailed);
+    return new MessageChannel().port1;
+  };
+  const client = new ClientImpl({ url: "wss://relay.test", database: "test" }, { ...world.link(), ports: [failing] });
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  client.status.subscribe(() => undefined);
+  await eventually(() => dials === 1);
+  await vi.advanceTimersByTimeAsync(10_000);
+  expect(dials).toBe(1);
+  expect(client.status.getSnapshot().connection).toMatchObject({ error: { code: "engine-failed" } });
+  client.close().catch(() => undefined);
+});
+
 test("a page that dials again takes the place of itself", async () => {
   const world = new World();
   const pages = [rawPage(world), rawPage(world)];

@@ -130,6 +130,7 @@ export class Link {
     const next = (): void => {
       if (answered || this.#ended !== null) return;
       answered = true;
+      clearTimeout(this.#redial); // it failed, which is an answer
       this.#port?.close();
       this.#dial(attempt + 1);
     };
