@@ -8,7 +8,7 @@ import type { Store } from "../store.js";
 import type { StreamHandle } from "../stream/stream-handle.js";
 import { useClient, useProvided } from "./provider.js";
 import { IDLE, LOADING, readingOf, selected, type Readable, type Reading } from "./reading.js";
-import { useSelected, type IsEqual } from "./select.js";
+import { itself, useSelected, type IsEqual } from "./select.js";
 
 /** What reading hooks return; narrow on `status`. `error` is for an error boundary or a message; the handle stays usable. */
 export type ReadResult<U, H> =
@@ -32,7 +32,6 @@ export interface WithStream<E extends AppEvent> {
   readonly stream: StreamHandle<E>;
 }
 
-const itself = <T>(data: T): T => data;
 /** What is read where there is no name. */
 const NOTHING: Store<Reading<never>> = { getSnapshot: () => IDLE, subscribe: () => () => undefined };
 

@@ -1,5 +1,5 @@
 /** A document or view as one store: its data, and whether that is there. */
-import { SyncError, type SyncErrorInfo } from "../errors.js";
+import { toSyncError, type SyncError, type SyncErrorInfo } from "../errors.js";
 import type { StreamStatus } from "../status.js";
 import type { Store } from "../store.js";
 
@@ -22,7 +22,7 @@ export const LOADING: Reading<never> = { status: "loading", data: undefined, err
 const errors = new WeakMap<SyncErrorInfo, SyncError>();
 
 function errorOf(info: SyncErrorInfo): SyncError {
-  const known = errors.get(info) ?? new SyncError(info.code, info.message, { stream: info.stream });
+  const known = errors.get(info) ?? toSyncError(info, info.stream);
   errors.set(info, known);
   return known;
 }

@@ -21,6 +21,9 @@ function isContainer(value: unknown): value is Readonly<Record<string, unknown>>
   return Array.isArray(value) || Object.getPrototypeOf(value) === Object.prototype || Object.getPrototypeOf(value) === null;
 }
 
+/** The selector where none is given. */
+export const itself = <T>(value: T): T => value;
+
 /** What `select` makes of a store's value. `onServer`: the value on a server, and during hydration. */
 export function useSelected<T, U>(store: Store<T>, onServer: () => T, select: (value: T) => U, isEqual: IsEqual<U>): U {
   const subscribe = useCallback((listener: () => void) => store.subscribe(listener), [store]);

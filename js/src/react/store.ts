@@ -3,11 +3,10 @@ import type { Rejection } from "../rejections.js";
 import type { SyncStatus } from "../status.js";
 import type { Store } from "../store.js";
 import { useClient } from "./provider.js";
-import { useSelected, type IsEqual } from "./select.js";
+import { itself, useSelected, type IsEqual } from "./select.js";
 
 /** A store that is not there (yet). */
 const NOTHING: Store<undefined> = { getSnapshot: () => undefined, subscribe: () => () => undefined };
-const itself = (value: unknown): unknown => value;
 
 /**
  * Watches any store: `useStore(client.status)`, `useStore(write)`, `useStore(board.conflicts(path))`.
