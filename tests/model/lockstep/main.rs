@@ -39,7 +39,6 @@ mod walk;
 use protocol_model::rules::{ALL, Mutation};
 use protocol_model::scenarios::scenarios;
 use protocol_model::world::Model;
-use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use walk::{Found, walk};
 
@@ -52,7 +51,7 @@ fn number(name: &str) -> Option<u64> {
 }
 
 /// The first of these walks that finds a difference.
-fn first(model: &Model, seeds: Range<u64>) -> Option<(u64, Box<Found>)> {
+fn first(model: &Model, seeds: impl IntoIterator<Item = u64>) -> Option<(u64, Box<Found>)> {
     seeds.into_iter().find_map(|seed| Some((seed, walk(model, seed).err()?)))
 }
 
@@ -93,10 +92,9 @@ fn model_and_code_agree() {
     let seeds = seed.map_or(0..number("TIDELOG_WALKS").unwrap_or(WALKS), |seed| seed..seed + 1);
     let is_chosen = |model: &Model| chosen.as_deref().is_none_or(|name| name == model.name);
     let told = |model: &Model| {
-        let others = DIFFERED.iter().filter(|(name, _)| *name == model.name && seed.is_none());
-        let found =
-            first(model, seeds.clone()).or_else(|| others.copied().find_map(|(_, seed)| first(model, seed..seed + 1)));
-        let (seed, Found { difference, steps }) = found.map(|(seed, found)| (seed, *found))?;
+        let others = DIFFERED.iter().filter(|(name, _)| *name == model.name && seed.is_none()).map(|(_, seed)| *seed);
+        let all = seeds.clone().chain(others);
+        let (seed, Found { difference, steps }) = first(model, all).map(|(seed, found)| (seed, *found))?;
         let (name, steps) = (model.name, steps.join("\n  "));
         let replay =
             format!("TIDELOG_SCENARIO={name} TIDELOG_SEED={seed} cargo test -p protocol-model --test lockstep");

@@ -2,6 +2,7 @@
 
 use crate::history::{A, B, C, History, copied, play, play_with};
 use harness::disk::DiskStep;
+use harness::oracle::Broken;
 use harness::world::{Action, World};
 use sync_core::device::Input;
 use sync_core::ids::Tag;
@@ -19,6 +20,17 @@ fn is_heal_under_derived_id(world: &World, action: Action) -> bool {
     let found = world.relay.under_way().find(|(number, _)| *number == ticket);
     let Some(Request::Heal(heal)) = found.map(|(_, under_way)| &under_way.ask) else { return false };
     heal.events.iter().any(|event| event.id.sequence == 1 && event.tag_before != Tag::ZERO)
+}
+
+/// a1 is in the log. A, offline, has written a2, and B, a copy of its profile, has thrown that away.
+fn a2_thrown_away_by_a_copy(w: &mut World) -> Result<(), Broken> {
+    w.writes(A)?;
+    w.awhile()?;
+    w.offline(A)?;
+    w.writes(A)?;
+    w.awhile()?;
+    copied(w)?;
+    w.perform(Action::Discard(B))
 }
 
 /// R16: b1 waits in `t`, the device is started again, and b2 is written into `s` before `t` is read.
@@ -117,9 +129,7 @@ fn a_write_that_waits_is_refused_with_what_it_was_made_on_top_of() {
         w.tell(A, Input::Connect)?;
         let without_loads = |action| !matches!(action, Action::Disk(_, DiskStep::Load));
         w.go(|world, action| without_loads(action) && !is_append(world, action))?;
-        let ticket =
-            w.relay.under_way().map(|(ticket, _)| ticket).find(|ticket| !w.relay.refusable(*ticket).is_empty());
-        w.perform(Action::Refuses(ticket.expect("a1 is under way")))?;
+        w.refuse_next()?; // a1, which is under way
         w.go(|_, action| without_loads(action))?;
         assert_eq!(w.rejected(A), "[a1]", "{}", w.trace.last(60));
         w.awhile()?;
@@ -175,13 +185,7 @@ fn what_followed_a_refused_event_follows_its_predecessor_in_the_third_log() {
 #[test]
 fn an_own_event_that_a_reader_filed_under_its_derived_id_is_not_missed() {
     play(3, |w| {
-        w.writes(A)?;
-        w.awhile()?;
-        w.offline(A)?;
-        w.writes(A)?;
-        w.awhile()?;
-        copied(w)?;
-        w.perform(Action::Discard(B))?;
+        a2_thrown_away_by_a_copy(w)?;
         w.tell(A, Input::Connect)?;
         w.go(|_, action| !matches!(action, Action::RelayPumps(_)))?;
         w.offline(A)?;
@@ -201,13 +205,7 @@ fn an_own_event_that_a_reader_filed_under_its_derived_id_is_not_missed() {
 #[test]
 fn what_was_to_go_on_under_its_derived_id_knows_itself_under_its_own() {
     play(3, |w| {
-        w.writes(A)?;
-        w.awhile()?;
-        w.offline(A)?;
-        w.writes(A)?;
-        w.awhile()?;
-        copied(w)?;
-        w.perform(Action::Discard(B))?;
+        a2_thrown_away_by_a_copy(w)?;
         w.online(A)?;
         w.expect_log("[a1 a2]");
         w.offline(A)?;
@@ -232,13 +230,7 @@ fn what_was_to_go_on_under_its_derived_id_knows_itself_under_its_own() {
 #[test]
 fn an_owed_event_does_not_come_back_without_what_it_needs() {
     play(2, |w| {
-        w.writes(A)?;
-        w.awhile()?;
-        w.offline(A)?;
-        w.writes(A)?;
-        w.awhile()?;
-        copied(w)?;
-        w.perform(Action::Discard(B))?;
+        a2_thrown_away_by_a_copy(w)?;
         w.perform(Action::Append(A, 0, true))?;
         w.awhile()?;
         w.tell(A, Input::Connect)?;
